@@ -1,0 +1,1 @@
+//! Where a request goes: weighted and sticky draws among the targets that can serve it.
