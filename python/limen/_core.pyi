@@ -7,9 +7,9 @@ Unix epoch in UTC, tokens are integers.
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, Self, final
+from typing import Any, Literal, Self, TypeAlias, final
 
-type Money = int | float | Decimal | str
+Money: TypeAlias = int | float | Decimal | str
 """Dollars, read as the shortest decimal text that reads back to the same number."""
 
 @final
@@ -99,6 +99,10 @@ class WeightedSampler:
 @final
 class Handle:
     """A virtual key resolved once: it follows later edits of the key."""
+
+    @property
+    def id(self) -> str:
+        """The id of its virtual key."""
 
 @final
 class Held:
