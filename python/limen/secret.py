@@ -1,9 +1,9 @@
 """Secrets: a type whose every text form is the mask, and the making of virtual keys.
 
-    >>> Secret("a provider's key that is long enough")
-    Secret('********ough')
-    >>> f"{Secret('short')}"
-    '********'
+>>> Secret("a provider's key that is long enough")
+Secret('********ough')
+>>> f"{Secret('short')}"
+'********'
 """
 
 import hashlib
@@ -23,7 +23,7 @@ def mask(value: str) -> str:
 
 
 class Secret:
-    """A text that is read by `reveal()` alone; printed, formatted, compared by order or encoded it is its mask."""
+    """A text that is read by `reveal()` alone; printed or formatted it is its mask."""
 
     __slots__ = ("_text",)
 

@@ -1,0 +1,365 @@
+"""The entities and the bodies of the governance schema, as typed structs with exactly its names.
+
+The bodies live in `limen.bodies` and are re-exported here. In answers UNSET marks what is left out: an entity
+that is itself embedded shows no further entity, and `warnings` stands in the answers of create, update and
+rotate alone.
+
+Money is `Decimal`, in dollars, exact to the nano-dollar, with no trailing zeros; times are aware `datetime`s
+in UTC. `to_json` writes both as the HTTP face shows them: a number with the shortest text that reads back to
+the same nano-dollars, and RFC 3339.
+
+    >>> to_json(EnvVar(value="********", env_var="env.OPENAI_KEY", from_env=True))
+    b'{"value":"********","env_var":"env.OPENAI_KEY","from_env":true}'
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from limen.bodies import (
+    Body as Body,
+    CreateBudgetRequest as CreateBudgetRequest,
+    CreateCustomerRequest as CreateCustomerRequest,
+    CreateLimits as CreateLimits,
+    CreateMCPConfigRequest as CreateMCPConfigRequest,
+    CreateModelConfigRequest as CreateModelConfigRequest,
+    CreateProviderConfigRequest as CreateProviderConfigRequest,
+    CreateProviderKeyRequest as CreateProviderKeyRequest,
+    CreateRateLimitRequest as CreateRateLimitRequest,
+    CreateTeamRequest as CreateTeamRequest,
+    CreateVirtualKeyRequest as CreateVirtualKeyRequest,
+    Dollars as Dollars,
+    EnvVarRequest as EnvVarRequest,
+    UpdateBudgetRequest as UpdateBudgetRequest,
+    UpdateCustomerRequest as UpdateCustomerRequest,
+    UpdateLimits as UpdateLimits,
+    UpdateMCPConfigRequest as UpdateMCPConfigRequest,
+    UpdateModelConfigRequest as UpdateModelConfigRequest,
+    UpdateProviderConfigRequest as UpdateProviderConfigRequest,
+    UpdateProviderGovernanceRequest as UpdateProviderGovernanceRequest,
+    UpdateProviderKeyRequest as UpdateProviderKeyRequest,
+    UpdateRateLimitRequest as UpdateRateLimitRequest,
+    UpdateTeamRequest as UpdateTeamRequest,
+    UpdateVirtualKeyRequest as UpdateVirtualKeyRequest,
+    Window as Window,
+)
+
+
+def usd(nano_usd: int) -> Decimal:
+    """Nano-dollars as dollars, exactly, without trailing zeros."""
+    whole, rest = divmod(nano_usd, 1_000_000_000)
+    return Decimal(whole) if rest == 0 else Decimal(nano_usd).scaleb(-9).normalize()
+
+
+def to_json(answer: object) -> bytes:
+    """An answer as the JSON of the HTTP face."""
+    return _ENCODER.encode(answer)
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def fields_of(struct: Struct) -> dict[str, Any]:
+    """The fields of a struct that are not UNSET, by name: the mapping form of a body or an answer."""
+    names = struct.__struct_fields__
+    return {name: value for name in names if (value := getattr(struct, name)) is not UNSET}
+
+
+class Answer(Struct, kw_only=True):
+    """What an engine answers."""
+
+
+class Budget(Answer, kw_only=True):
+    """Dollars per period. `current_usage` is what was spent, `held` what open permits hold beside it."""
+
+    id: str
+    max_limit: Decimal
+    reset_duration: str
+    calendar_aligned: bool
+    last_reset: datetime
+    current_usage: Decimal
+    held: Decimal
+    config_hash: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class RateLimit(Answer, kw_only=True):
+    """Tokens, requests, or both, per duration; null where that kind is not limited."""
+
+    id: str
+    token_max_limit: int | None
+    token_reset_duration: str | None
+    token_current_usage: int
+    token_held: int
+    token_last_reset: datetime
+    request_max_limit: int | None
+    request_reset_duration: str | None
+    request_current_usage: int
+    request_last_reset: datetime
+    window: Window
+    config_hash: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class EnvVar(Answer, kw_only=True):
+    """A secret as it is shown: masked, with the name of the environment variable where it comes from one."""
+
+    value: str
+    env_var: str
+    from_env: bool
+
+
+class TableKey(Answer, kw_only=True):
+    """A provider's API key: `key_id` is what `key_ids` name, `id` and `provider_id` are integers."""
+
+    id: int
+    name: str
+    provider_id: int
+    provider: str
+    key_id: str
+    value: EnvVar
+    models: list[str]
+    weight: float | None
+    enabled: bool | None
+    use_for_batch_api: bool | None
+    azure_endpoint: EnvVar | None = None
+    azure_api_version: EnvVar | None = None
+    azure_client_id: EnvVar | None = None
+    azure_client_secret: EnvVar | None = None
+    azure_tenant_id: EnvVar | None = None
+    vertex_project_id: EnvVar | None = None
+    vertex_project_number: EnvVar | None = None
+    vertex_region: EnvVar | None = None
+    vertex_auth_credentials: EnvVar | None = None
+    bedrock_access_key: EnvVar | None = None
+    bedrock_secret_key: EnvVar | None = None
+    bedrock_session_token: EnvVar | None = None
+    bedrock_region: EnvVar | None = None
+    bedrock_arn: EnvVar | None = None
+    created_at: datetime
+    updated_at: datetime
+    config_hash: str | None
+    warnings: list[str] | UnsetType = UNSET
+
+
+class VirtualKeyProviderConfig(Answer, kw_only=True):
+    """One provider that a virtual key may use. `weight` null: usable by name, never drawn."""
+
+    id: int
+    virtual_key_id: str
+    provider: str
+    weight: float | None
+    allowed_models: list[str]
+    budget_id: str | None
+    rate_limit_id: str | None
+    budget: Budget | None
+    budgets: list[Budget]
+    rate_limit: RateLimit | None
+    keys: list[TableKey] | UnsetType = UNSET
+
+
+class VirtualKeyMCPConfig(Answer, kw_only=True):
+    """One MCP client, and the tools of it that a virtual key may call."""
+
+    id: int
+    mcp_client_name: str
+    tools_to_execute: list[str]
+
+
+class VirtualKey(Answer, kw_only=True):
+    """A virtual key. `value` is the text itself in the answers of create and rotate, else its mask."""
+
+    id: str
+    name: str
+    value: str
+    description: str
+    is_active: bool
+    expires_at: datetime | None
+    provider_configs: list[VirtualKeyProviderConfig]
+    mcp_configs: list[VirtualKeyMCPConfig]
+    team_id: str | None
+    customer_id: str | None
+    team: "Team | UnsetType | None" = UNSET
+    customer: "Customer | UnsetType | None" = UNSET
+    budget: Budget | None
+    budget_id: str | None
+    budgets: list[Budget]
+    rate_limit: RateLimit | None
+    rate_limit_id: str | None
+    config_hash: str | None
+    created_at: datetime
+    updated_at: datetime
+    warnings: list[str] | UnsetType = UNSET
+
+    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+        """What may be printed: the value is hidden, also where the field holds the text itself."""
+        for name, value in fields_of(self).items():
+            yield name, "********" if name == "value" else value
+
+    def __repr__(self) -> str:
+        return f"VirtualKey({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+class Team(Answer, kw_only=True):
+    """A team; embedded in another entity it shows no customer and no keys."""
+
+    id: str
+    name: str
+    customer_id: str | None
+    customer: "Customer | UnsetType | None" = UNSET
+    virtual_keys: list[VirtualKey] | UnsetType = UNSET
+    budget: Budget | None
+    budget_id: str | None
+    budgets: list[Budget]
+    rate_limit: RateLimit | None
+    rate_limit_id: str | None
+    profile: dict[str, Any]
+    config: dict[str, Any]
+    claims: dict[str, Any]
+    config_hash: str | None
+    created_at: datetime
+    updated_at: datetime
+    warnings: list[str] | UnsetType = UNSET
+
+
+class Customer(Answer, kw_only=True):
+    """A customer; embedded in another entity it shows no teams and no keys. `config_hash` is "" for none."""
+
+    id: str
+    name: str
+    teams: list[Team] | UnsetType = UNSET
+    virtual_keys: list[VirtualKey] | UnsetType = UNSET
+    budget: Budget | None
+    budget_id: str | None
+    budgets: list[Budget]
+    rate_limit: RateLimit | None
+    rate_limit_id: str | None
+    config_hash: str
+    created_at: datetime
+    updated_at: datetime
+    warnings: list[str] | UnsetType = UNSET
+
+
+class ModelConfig(Answer, kw_only=True):
+    """Limits of a model, on one provider or (provider null) on all of them together."""
+
+    id: str
+    model_name: str
+    provider: str | None
+    budget: Budget | None
+    budgets: list[Budget]
+    rate_limit: RateLimit | None
+    created_at: datetime
+    updated_at: datetime
+    warnings: list[str] | UnsetType = UNSET
+
+
+class ProviderGovernance(Answer, kw_only=True):
+    """Limits of a provider; null where it has none."""
+
+    provider: str
+    budget: Budget | None
+    budgets: list[Budget]
+    rate_limit: RateLimit | None
+    warnings: list[str] | UnsetType = UNSET
+
+
+class VirtualKeyQuotaResponse(Answer, kw_only=True):
+    """What the holder of a virtual key may see of it."""
+
+    virtual_key_name: str
+    is_active: bool
+    budgets: list[Budget]
+    rate_limit: RateLimit | None
+
+
+Item = TypeVar("Item")
+
+
+class Page(Answer, Generic[Item]):
+    """A list answer: a page of `count` of the `total_count` that match. Iterates over its items."""
+
+    count: int
+    total_count: int
+    limit: int
+    offset: int
+
+    @property
+    def items(self) -> list[Item]:
+        """What is on this page, whatever the field is called."""
+        found: list[Item] = getattr(self, self.__struct_fields__[-1])
+        return found
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class ListVirtualKeysResponse(Page[VirtualKey], kw_only=True):
+    """A page of virtual keys."""
+
+    virtual_keys: list[VirtualKey]
+
+
+class ListTeamsResponse(Page[Team], kw_only=True):
+    """A page of teams."""
+
+    teams: list[Team]
+
+
+class ListCustomersResponse(Page[Customer], kw_only=True):
+    """A page of customers."""
+
+    customers: list[Customer]
+
+
+class ListModelConfigsResponse(Page[ModelConfig], kw_only=True):
+    """A page of model configs."""
+
+    model_configs: list[ModelConfig]
+
+
+class ListProviderGovernanceResponse(Page[ProviderGovernance], kw_only=True):
+    """A page of the providers that have limits."""
+
+    providers: list[ProviderGovernance]
+
+
+class ListProviderKeysResponse(Page[TableKey], kw_only=True):
+    """A page of provider keys."""
+
+    keys: list[TableKey]
+
+
+class ListBudgetsResponse(Page[Budget], kw_only=True):
+    """A page of budgets, of whatever owner."""
+
+    budgets: list[Budget]
+
+
+class ListRateLimitsResponse(Page[RateLimit], kw_only=True):
+    """A page of rate limits, of whatever owner."""
+
+    rate_limits: list[RateLimit]
+
+
+class LoadReport(Answer, kw_only=True):
+    """What a configuration file changed: entries as `virtual_keys/bot`, by what became of them.
+
+    `restored` are those of `updated` that somebody had changed by hand since the file was last loaded.
+    """
+
+    created: list[str]
+    updated: list[str]
+    removed: list[str]
+    restored: list[str]
+    unchanged: int
+    warnings: list[str]
