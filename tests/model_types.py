@@ -1,0 +1,178 @@
+"""What the oracle is asked and what it answers: settings, keys, requests, denials, permits, as plain records.
+
+Instants and waits are milliseconds, money is nano-dollars, everything else counts tokens or requests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from model_counter import Counter, Entry
+
+STATUS = {
+    "virtual_key_required": 401,
+    "virtual_key_not_found": 401,
+    "virtual_key_blocked": 403,
+    "provider_blocked": 403,
+    "model_blocked": 403,
+    "mcp_tool_blocked": 403,
+    "price_unknown": 402,
+    "budget_exceeded": 402,
+    "token_limited": 429,
+    "request_limited": 429,
+    "rate_limited": 429,
+    "too_many_permits": 503,
+}
+
+
+class MisuseError(Exception):
+    """A misuse that the engine raises, known by its code."""
+
+
+@dataclass
+class Settings:
+    require_virtual_key: bool = True
+    output_tokens: int = 1_024
+    share: str = "0.1"
+    fit: str = "shrink"
+    unknown_price: str | None = None
+    ttl_ms: int = 600_000
+    on_expiry: str = "charge"
+    max_open_permits: int = 1_000_000
+
+
+@dataclass
+class Config:
+    """A provider config of a key. `key_ids` None is any key."""
+
+    id: str
+    provider: str
+    weight: float | None
+    models: list[str]
+    key_ids: list[str] | None = None
+
+    def allows(self, model: str) -> bool:
+        return "*" in self.models or model in self.models
+
+
+@dataclass
+class Key:
+    id: str
+    active: bool = True
+    expires_at: int | None = None
+    team: str | None = None
+    customer: str | None = None
+    configs: list[Config] = field(default_factory=list)
+    tools: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass
+class ProviderKey:
+    id: str
+    provider: str
+    enabled: bool = True
+    models: list[str] = field(default_factory=lambda: ["*"])
+    batch: bool = False
+
+
+@dataclass
+class Request:
+    """A request as given. `key` is the id of a virtual key, None for no key. Money is nano-dollars."""
+
+    key: str | None
+    model: str | None
+    input_tokens: int = 0
+    max_output_tokens: int | None = None
+    provider: str | None = None
+    request_type: str = "chat_completion"
+    tokens: int | None = None
+    cost: int | None = None
+    mcp_tool: str | None = None
+    fallbacks: tuple[str, ...] | None = None
+    id: str | None = None
+
+
+@dataclass
+class Violation:
+    kind: str
+    level: str
+    owner_id: str
+    limit_id: str
+    limit: int
+    used: int
+    held: int
+    asked: int
+    reset_at: int
+    retry_ms: int | None
+    never: bool
+
+
+@dataclass
+class Denied:
+    code: str
+    limits: list[Violation] = field(default_factory=list)
+    fits: int | None = None
+    excluded: list[tuple[str, str, str]] = field(default_factory=list)
+    refusals: list[Denied] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        return STATUS[self.code]
+
+    @property
+    def retry_ms(self) -> int | None:
+        """The longest of all, None where waiting does not help."""
+        waits = [v.retry_ms for v in self.limits]
+        known = [wait for wait in waits if wait is not None]
+        return max(known) if known and len(known) == len(waits) else None
+
+
+@dataclass
+class Hold:
+    """What a permit put into one counter: `amount` in its entry, `final` charged after its window rolled."""
+
+    level: str
+    owner_id: str
+    counter: Counter
+    entry: Entry
+    amount: int
+    final: int = 0
+
+
+@dataclass(eq=False)
+class Allowed:
+    provider: str
+    model: str
+    tokens: int
+    cost: int
+    max_output_tokens: int | None
+    expires_at: int
+    request: Request
+    holds: list[Hold]
+    state: str = "open"
+    expired: bool = False
+    closed_at: int = 0
+    totals: dict[str, int] = field(default_factory=lambda: {"tokens": 0, "budget": 0})
+    outcome: tuple[object, ...] = ()
+    answer: Settled | None = None
+
+    def of(self, kind: str) -> list[Hold]:
+        return [hold for hold in self.holds if hold.counter.kind == kind]
+
+    def amount(self, kind: str) -> int:
+        return self.tokens if kind == "tokens" else self.cost
+
+
+@dataclass
+class Settled:
+    tokens: int
+    cost: int
+    overrun: bool
+    repeated: bool
+    expired: bool
+
+
+@dataclass
+class Target:
+    provider: str
+    model: str
