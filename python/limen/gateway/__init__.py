@@ -1,0 +1,1 @@
+"""What gateways embed: the reading of providers' usage objects."""

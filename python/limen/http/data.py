@@ -1,0 +1,199 @@
+"""The data plane: admit, settle, update, release, peek, and many of them in a batch.
+
+Each route is one function from bytes to an answer; nothing in it waits. The engine decides, so this file
+holds only what HTTP adds: where the virtual key may stand, what needs a gateway token, the answers' form.
+"""
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import msgspec
+
+from limen.errors import LimenError, NotFoundError, fault
+from limen.gateway.usage import usage_words
+from limen.http import calls
+from limen.http.auth import Caller
+from limen.http.calls import Ask, Release, Settle, Update
+from limen.http.json_guard import duplicate, duplicates
+from limen.http.responses import (
+    Answer,
+    answer,
+    denial_body,
+    fault_body,
+    header_lines,
+    permit_body,
+    settlement_body,
+    wire_limits,
+)
+
+if TYPE_CHECKING:
+    from limen import Denial, Engine, Handle, Permit
+
+Body: TypeAlias = dict[str, Any]
+
+BATCH_MOST: Final = 1024
+_ONLY_CALLS: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"calls"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
+
+
+class DataPlane:
+    """The routes of one engine. Where `key_required` is off, requests may come without a key."""
+
+    def __init__(self, engine: "Engine", *, key_required: bool) -> None:
+        self._engine = engine
+        self._key_required = key_required
+        self._ask_decoder = calls.decoder(Ask)
+        self._settle_decoder = calls.decoder(Settle)
+        self._update_decoder = calls.decoder(Update)
+        self._release_decoder = calls.decoder(Release)
+        self._batch_decoder = calls.decoder(calls.Batch)
+        self._list_decoder = calls.decoder(list[msgspec.Raw])
+        self._item_decoder = calls.decoder(calls.Item)
+        self._steps: dict[type, Callable[[Any, Caller], tuple[int, Body]]] = {
+            calls.AdmitItem: lambda call, caller: _decided(self._ask(engine.admit, call, caller)),
+            calls.PeekItem: lambda call, caller: _decided(self._ask(engine.peek, call, caller)),
+            calls.SettleItem: self._settled,
+            calls.UpdateItem: self._updated,
+            calls.ReleaseItem: self._released,
+        }
+
+    def admit(self, body: bytes, caller: Caller) -> Answer:
+        return _decision(self._ask(self._engine.admit, calls.read(self._ask_decoder, body), caller))
+
+    def peek(self, body: bytes, caller: Caller) -> Answer:
+        return _decision(self._ask(self._engine.peek, calls.read(self._ask_decoder, body), caller))
+
+    def settle(self, body: bytes, caller: Caller) -> Answer:
+        return answer(*self._settled(calls.read(self._settle_decoder, body), caller))
+
+    def update(self, body: bytes, caller: Caller) -> Answer:
+        return answer(*self._updated(calls.read(self._update_decoder, body), caller))
+
+    def release(self, body: bytes, caller: Caller) -> Answer:
+        return answer(*self._released(calls.read(self._release_decoder, body), caller))
+
+    def batch(self, body: bytes, caller: Caller) -> Answer:
+        """Every call gets the status and the body that it would have got alone, in order."""
+        items = self._items(body)
+        if len(items) > BATCH_MOST:
+            raise fault("invalid_request", f"a batch holds {BATCH_MOST} calls at most", "calls")
+        return answer(200, {"results": [self._item(bytes(item), caller) for item in items]})
+
+    def _items(self, body: bytes) -> list[msgspec.Raw]:
+        # Where the text between `{"calls":` and the last brace is one array, there is no other key beside it.
+        head = _ONLY_CALLS.match(body)
+        if head:
+            # Where it is not, what is wrong is found below, with its path.
+            with suppress(ValueError, RecursionError):
+                alone: list[msgspec.Raw] = self._list_decoder.decode(body[head.end() : body.rindex(b"}")])
+                if not body[body.rindex(b"}") + 1 :].strip(b" \t\r\n"):
+                    return alone
+        try:
+            batch: calls.Batch = self._batch_decoder.decode(body)
+        except (ValueError, RecursionError) as error:
+            raise calls.malformed(error) from None
+        for path in duplicates(body):
+            if len(path) == 1:
+                raise duplicate(path)
+        return batch.calls
+
+    def _item(self, text: bytes, caller: Caller) -> Body:
+        try:
+            call = calls.read(self._item_decoder, text)
+            status, body = self._steps[type(call)](call, caller)
+        except LimenError as error:
+            status, body = error.status, fault_body(error)
+        return {"status": status, **body}
+
+    def _ask(self, verb: "Callable[..., Permit | Denial]", call: Ask, caller: Caller) -> "Permit | Denial":
+        tokens = call.input_tokens
+        return verb(
+            self._key(call, caller),
+            call.model,
+            0 if tokens is None else calls.whole(tokens, "input_tokens"),
+            calls.whole(call.max_output_tokens, "max_output_tokens"),
+            provider=call.provider,
+            request_type=call.request_type or "chat_completion",
+            tokens=calls.whole(call.tokens, "tokens"),
+            cost_usd=calls.money(call.cost_usd, "cost_usd"),
+            usage=None if call.usage is None else calls.words(call.usage, "usage."),
+            headers=call.headers,
+            params=call.params,
+            mcp_tool=call.mcp_tool,
+            fallbacks=call.fallbacks,
+            sticky=call.sticky,
+            id=call.id,
+        )
+
+    def _key(self, call: Ask, caller: Caller) -> "str | Handle | None":
+        """The one key that body and headers agree on. "" is none."""
+        if call.virtual_key_id is not None:
+            return self._key_by_id(call.virtual_key_id, call, caller)
+        key = call.virtual_key or caller.key
+        if caller.key and key != caller.key:
+            raise fault("invalid_request", "the headers name another virtual key", "virtual_key")
+        if not key and not self._key_required and not caller.trusted:
+            raise fault("gateway_token_required", "a request without a virtual key needs a gateway token")
+        return key or None
+
+    def _key_by_id(self, id: str, call: Ask, caller: Caller) -> "Handle":
+        if call.virtual_key is not None:
+            raise fault("invalid_request", "excludes virtual_key", "virtual_key_id")
+        if not caller.trusted and not caller.key:
+            raise fault("gateway_token_required", "virtual_key_id needs a gateway token")
+        try:
+            own = self._engine.handle(caller.key) if caller.key else None
+        except NotFoundError:
+            # A Bearer text that is neither: it may be the admin token, which opens nothing here.
+            raise fault("gateway_token_required", "virtual_key_id needs a gateway token") from None
+        try:
+            named = self._engine.handle(id=id)
+        except NotFoundError:
+            raise fault("virtual_key_not_found") from None
+        if own is not None and own != named:
+            raise fault("invalid_request", "the headers name another virtual key", "virtual_key_id")
+        return named
+
+    def _settled(self, call: Settle, caller: Caller) -> tuple[int, Body]:
+        usage = calls.stated(call)
+        if call.usage is not None or call.format is not None:
+            if call.usage is None:
+                raise fault("invalid_request", "is missing", "usage")
+            if call.format is None:
+                raise fault("invalid_request", "is missing", "format")
+            reported = usage_words(call.usage, call.format)
+            for word in reported:
+                if word in usage:
+                    raise fault("invalid_request", "is said by usage as well", word)
+            usage |= reported
+        self._compare(call.permit, caller)
+        return 200, settlement_body(self._engine.settle(call.permit, as_held=call.as_held, **usage))
+
+    def _updated(self, call: Update, caller: Caller) -> tuple[int, Body]:
+        self._compare(call.permit, caller)
+        over = self._engine.update(call.permit, **calls.stated(call))
+        return 200, {"updated": True, "over": wire_limits(over)}
+
+    def _released(self, call: Release, caller: Caller) -> tuple[int, Body]:
+        self._compare(call.permit, caller)
+        self._engine.release(call.permit, call.reason, call.request)
+        return 200, {"released": True}
+
+    def _compare(self, permit: str, caller: Caller) -> None:
+        """A permit is its own proof; a key that comes along must be the one it was given to."""
+        if caller.key is not None:
+            self._engine.check_credential(permit, caller.key)
+
+
+def _decision(decision: "Permit | Denial") -> Answer:
+    if decision:
+        return answer(200, permit_body(decision), header_lines(decision.headers()))
+    return answer(decision.status, denial_body(decision), header_lines(decision.headers()))
+
+
+def _decided(decision: "Permit | Denial") -> tuple[int, Body]:
+    """For a batch, where the wait has no header to stand in."""
+    if decision:
+        return 200, permit_body(decision)
+    return decision.status, {**denial_body(decision), "retry_after": decision.retry_after}

@@ -1,0 +1,148 @@
+"""uvicorn with what it leaves open: deadlines, a bound on what one request may send, a clean end.
+
+A connection is always in one phase of one request: its head is awaited, its body, or the client's reading
+of the answer. Nothing is timed while requests run. Once a second a sweep looks at every connection, and one
+that it finds in the same phase of the same request for too long is closed. So deadlines cost the requests
+nothing, and hold to within a second.
+
+uvicorn ends by raising the signal again that stopped it, which makes a clean stop look like a crash to
+whoever started the process; here a stop by SIGTERM or SIGINT returns.
+"""
+
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from limen.http.app import App
+from limen.http.responses import answer, error_body
+
+HEAD_SECONDS: Final = 10.0
+BODY_SECONDS: Final = 30.0
+ANSWER_SECONDS: Final = 30.0
+IDLE_SECONDS: Final = 75
+DRAIN_SECONDS: Final = 30
+HEAD_MOST: Final = 64 << 10
+WIRE_MOST: Final = 16 << 20
+
+_TICKS_A_SECOND: Final = 10
+_IDLE, _HEAD, _BODY, _ANSWER = range(4)
+_SECONDS: Final = {_HEAD: HEAD_SECONDS, _BODY: BODY_SECONDS, _ANSWER: ANSWER_SECONDS}
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. What the parser keeps of a request (head, trailers) is bounded by its bytes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._counted: object = None
+        self._taken = 0
+        self._seen: tuple[object, int] = (None, _IDLE)
+        self._since = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        scope = self.scope
+        if scope is not self._counted:
+            self._counted = scope
+            self._taken = len(data)
+        else:
+            self._taken += len(data)
+        if self._taken > (HEAD_MOST if self._head_is_open() else WIRE_MOST):
+            self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be parsed as HTTP gets the error body of everything else."""
+        status, lines, content = answer(400, error_body(400, "invalid_request", msg))
+        head = [b"HTTP/1.1 %d Bad Request\r\n" % status]
+        head += [name + b": " + value + b"\r\n" for name, value in lines]
+        self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", content]))
+        self.transport.close()
+
+    def close_if_overdue(self, now: float) -> None:
+        """The sweep asks: close if this has been in one phase for longer than the phase may take."""
+        phase = self._phase()
+        seen = (self.cycle, phase)
+        if seen != self._seen:
+            self._seen = seen
+            self._since = now
+        elif phase != _IDLE and now - self._since >= _SECONDS[phase]:
+            self.transport.abort()
+
+    def _phase(self) -> int:
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            return _BODY if cycle.more_body else _ANSWER
+        # Between requests uvicorn's own timer runs; the first byte of the next one stops it.
+        return _HEAD if self.timeout_keep_alive_task is None else _IDLE
+
+    def _head_is_open(self) -> bool:
+        # The scope is made when a head begins; the method is written into it when the head is complete.
+        return self.scope is None or "method" not in self.scope
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with the sweep, a word when it is ready, and a clean end."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_A_SECOND == 0:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Protocol):
+                    connection.close_if_overdue(connection.loop.time())
+        return await super().on_tick(counter)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A signal asks for the end, a second SIGINT for a hasty one; none is raised again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def make_server(
+    app: App,
+    ready: Callable[[], None] = lambda: None,
+    *,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
+) -> Server:
+    """A server for bound sockets: `make_server(app).run([socket])` returns when it was stopped."""
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        loop="uvloop",
+        http=Protocol,
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        workers=1,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
+    )
+    return Server(config, ready)
