@@ -7,7 +7,6 @@ what the field's table says of it, a value is set.
     'growth'
 """
 
-from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
@@ -219,9 +218,9 @@ class UpdateProviderKeyRequest(Body, kw_only=True):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         """The name alone: most of the rest is secret."""
-        yield "name", self.name
+        return [("name", self.name)]
 
 
 class CreateProviderKeyRequest(UpdateProviderKeyRequest, kw_only=True):

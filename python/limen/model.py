@@ -197,10 +197,10 @@ class VirtualKey(Answer, kw_only=True):
     updated_at: datetime
     warnings: list[str] | UnsetType = UNSET
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         """What may be printed: the value is hidden, also where the field holds the text itself."""
-        for name, value in fields_of(self).items():
-            yield name, "********" if name == "value" else value
+        shown = fields_of(self) | {"value": "********"}
+        return list(shown.items())
 
     def __repr__(self) -> str:
         return f"VirtualKey({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"

@@ -193,15 +193,14 @@ weight = real(0, 1e15)
 
 def dollars_between(low_nano: int, high_nano: int) -> Reader:
     """Dollars as nano-dollars, where they are within 1e-12 dollars of a whole number of them."""
+    low_usd, high_usd = Decimal(low_nano).scaleb(-9), Decimal(high_nano).scaleb(-9)
 
     def read(value: object, at: str, faults: Faults) -> int | Bad:
         number = _number(value, at, faults)
         if isinstance(number, Bad):
             return BAD
         # Compared before anything is scaled, so that no exponent can grow the number.
-        if not low_nano <= number * 10**9 <= high_nano if isinstance(number, int) else not _fits(number):
-            number = None
-        if number is None:
+        if not low_usd <= number <= high_usd:
             faults.add(at, f"must be from {low_nano // 10**9} to {high_nano // 10**9} dollars")
             return BAD
         if isinstance(number, int):
@@ -212,11 +211,6 @@ def dollars_between(low_nano: int, high_nano: int) -> Reader:
             faults.add(at, "must be a whole number of nano-dollars (nine decimals)")
             return BAD
         return int(whole)
-
-    low_usd, high_usd = Decimal(low_nano).scaleb(-9), Decimal(high_nano).scaleb(-9)
-
-    def _fits(number: Decimal) -> bool:
-        return low_usd <= number <= high_usd
 
     return read
 
@@ -283,7 +277,7 @@ def instant(value: object, at: str, faults: Faults) -> int | Bad:
 
 
 def moment(ms: int) -> datetime:
-    """Milliseconds since the epoch as an aware datetime in UTC; beyond its range, the last or first instant."""
+    """Milliseconds since the epoch as an aware datetime in UTC; out of its range, its first or last."""
     try:
         return _EPOCH + timedelta(milliseconds=ms)
     except OverflowError:

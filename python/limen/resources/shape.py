@@ -68,7 +68,7 @@ class Body(dict[str, Any]):
 
 
 class Shape:
-    """A field table. `fixed` names the fields that only answers have, beside those that live by themselves."""
+    """A field table. `fixed` names what only answers have, beside what lives by itself."""
 
     def __init__(self, fields: Mapping[str, Field], fixed: tuple[str, ...] = (), live: bool = True) -> None:
         self.fields = dict(fields)

@@ -1,0 +1,112 @@
+"""The embedded face: the extension's decisions, and the entities that they are made over.
+
+`admit`, `settle`, `update`, `release`, `peek` and their like are the extension's own methods, inherited, so
+that no Python frame stands between a caller and a decision. What is added here is configuration.
+
+    >>> with Engine() as engine:
+    ...     customer = engine.customers.create({"name": "acme"})
+    ...     engine.customers.get(customer.id).name
+    'acme'
+"""
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from limen import _core
+from limen.model import LoadReport, VirtualKeyQuotaResponse
+from limen.resources.book import Book
+from limen.resources.customers import Customers
+from limen.resources.limit_lists import Budgets, RateLimits
+from limen.resources.model_configs import ModelConfigs
+from limen.resources.provider_keys import ProviderKeys
+from limen.resources.providers import Providers
+from limen.resources.teams import Teams
+from limen.resources.virtual_keys import VirtualKeys
+from limen.settings import Settings, read_settings
+
+# A child of fork must not go on with its parent's counters: both would spend the same budget.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_core.forked)
+
+
+class Engine(_core.Engine):
+    """Decisions over customers, teams, virtual keys, models and providers, in memory.
+
+    `settings` is a Settings (or a mapping with its names), `clock` a ManualClock for tests and replays, `seed`
+    makes draws repeatable. Any number of threads may call one engine.
+    """
+
+    def __new__(
+        cls,
+        *,
+        settings: Settings | Mapping[str, Any] | None = None,
+        clock: _core.ManualClock | None = None,
+        seed: int | None = None,
+    ) -> Self:
+        return super().__new__(cls, read_settings(settings).core(), clock, seed)
+
+    def __init__(
+        self,
+        *,
+        settings: Settings | Mapping[str, Any] | None = None,
+        clock: _core.ManualClock | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._settings = read_settings(settings)
+        self._book = book = Book(self)
+        book.secret_env = frozenset(self._settings.secret_env)
+        self.customers = Customers(book)
+        self.teams = Teams(book)
+        self.virtual_keys = VirtualKeys(book)
+        self.model_configs = ModelConfigs(book)
+        self.providers = Providers(book)
+        self.provider_keys = ProviderKeys(book)
+        self.budgets = Budgets(book)
+        self.rate_limits = RateLimits(book)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force: the constructor's, then those of the files that were loaded."""
+        return self._settings
+
+    def load(self, path: str | os.PathLike[str], prune: bool = False) -> LoadReport:
+        """Take a configuration file, whole or not at all; again, it changes what differs and nothing else.
+
+        `prune` removes what came from a file and is in this one no longer. Anything wrong is an InvalidError
+        (or NotFoundError, ConflictError: that of the first fault) whose `faults` name all of it, with paths in
+        the file.
+        """
+        from limen.resources.config_file import Loading, read_document
+
+        document, faults = read_document(path)
+        faults.check()
+        with self._book.edit() as draft:
+            loading = Loading(self._book, draft, self._settings)
+            report = loading.take(document, prune)
+            draft.publish()
+            self._settings = loading.settings
+            self._book.secret_env = frozenset(loading.settings.secret_env)
+        return report
+
+    def quota(self, key: str | _core.Handle) -> VirtualKeyQuotaResponse:
+        """What the holder of a virtual key may see of it. NotFoundError `virtual_key_not_found` (401)."""
+        handle = self.handle(key) if isinstance(key, str) else key
+        return self.virtual_keys.quota(handle.id)
+
+    def close(self) -> None:
+        """End the configuration's use: every later call of it raises `engine_closed`. Twice is once."""
+        with self._book.lock:
+            self._book.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

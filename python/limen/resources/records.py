@@ -1,0 +1,214 @@
+"""What is kept of each entity: its configuration and its times, without usage (the core counts that).
+
+A record lives as one block of msgpack bytes and is decoded when it is looked at: a million keys then cost a
+few hundred bytes each, and the collector of cycles has nothing to walk. Money is integer nano-dollars, times
+are milliseconds since the epoch. `origin` is the fingerprint of the configuration that a file gave, None
+where no file ever had the entity.
+"""
+
+import hashlib
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from limen.secret import Secret
+
+Kind: TypeAlias = Literal["customer", "team", "provider", "provider_key", "virtual_key", "model_config"]
+KINDS: Final[tuple[Kind, ...]] = (
+    "customer",
+    "team",
+    "provider",
+    "provider_key",
+    "virtual_key",
+    "model_config",
+)
+"""In an order in which each kind refers to those before it only."""
+
+
+class BudgetRow(Struct, array_like=True):
+    """A budget: nano-dollars per duration."""
+
+    id: str
+    nano_usd: int
+    per: str
+    aligned: bool
+    created: int
+    updated: int
+
+
+class RateRow(Struct, array_like=True):
+    """A rate limit; None for the maximum and the duration of a kind that is not limited."""
+
+    id: str
+    tokens: int | None
+    token_per: str | None
+    requests: int | None
+    request_per: str | None
+    window: Literal["fixed", "sliding"]
+    created: int
+    updated: int
+
+
+class Record(Struct, array_like=True, kw_only=True):
+    """What every entity has. `id` is text and never changes."""
+
+    id: str
+    created: int
+    updated: int
+    origin: bytes | None = None
+
+
+class Owner(Record, array_like=True, kw_only=True):
+    """An entity that owns limits; the first budget is its `budget`."""
+
+    budgets: list[BudgetRow] = []
+    rate: RateRow | None = None
+
+
+class CustomerRow(Owner, array_like=True, kw_only=True):
+    """A customer."""
+
+    name: str
+
+
+class TeamRow(Owner, array_like=True, kw_only=True):
+    """A team, and the free-form objects that a caller keeps with it."""
+
+    name: str
+    customer_id: str | None = None
+    profile: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    claims: dict[str, Any] = {}
+
+
+class ProviderRow(Owner, array_like=True, kw_only=True):
+    """A provider. Its id is its name; `number` is what answers call provider_id."""
+
+    number: int
+
+    @property
+    def name(self) -> str:
+        return self.id
+
+
+class SecretRow(Struct, array_like=True, frozen=True):
+    """A secret: the text, or the name of an environment variable."""
+
+    text: Secret
+    from_env: bool
+
+
+class ProviderKeyRow(Record, array_like=True, kw_only=True):
+    """A provider's API key. Its id is the key_id; `number` is what answers call id."""
+
+    number: int
+    name: str
+    provider: str
+    models: list[str]
+    weight: float | None
+    enabled: bool
+    batch: bool
+    secrets: dict[str, SecretRow]
+
+
+class ProviderConfigRow(Struct, array_like=True):
+    """A provider that a virtual key may use; `key_ids` None is any key."""
+
+    id: int
+    provider: str
+    weight: float | None
+    models: list[str]
+    key_ids: list[str] | None
+    budgets: list[BudgetRow]
+    rate: RateRow | None
+
+
+class McpRow(Struct, array_like=True):
+    """An MCP client that a virtual key may use."""
+
+    id: int
+    client: str
+    tools: list[str]
+
+
+class FormerRow(Struct, array_like=True):
+    """A value that was rotated out and is still good for a while."""
+
+    sha256: bytes
+    until: int
+
+
+class VirtualKeyRow(Owner, array_like=True, kw_only=True):
+    """A virtual key. Of its value only the SHA-256 and the mask are kept."""
+
+    name: str
+    description: str = ""
+    active: bool = True
+    expires: int | None = None
+    team_id: str | None = None
+    customer_id: str | None = None
+    providers: list[ProviderConfigRow] = []
+    mcp: list[McpRow] = []
+    sha256: bytes
+    mask: str
+    former: list[FormerRow] = []
+
+
+class ModelConfigRow(Owner, array_like=True, kw_only=True):
+    """Limits of a model, on one provider or on all."""
+
+    model_name: str
+    provider: str | None = None
+
+
+TYPES: Final[dict[Kind, type[Record]]] = {
+    "customer": CustomerRow,
+    "team": TeamRow,
+    "provider": ProviderRow,
+    "provider_key": ProviderKeyRow,
+    "virtual_key": VirtualKeyRow,
+    "model_config": ModelConfigRow,
+}
+
+
+def _encode_hook(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError(type(value).__name__)
+
+
+def _decode_hook(kind: type, value: object) -> object:
+    return kind(value)
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_encode_hook, order="deterministic")
+_DECODERS: Final = {
+    kind: msgspec.msgpack.Decoder(record, dec_hook=_decode_hook) for kind, record in TYPES.items()
+}
+
+
+def pack(record: Record) -> bytes:
+    """The bytes that are kept."""
+    return _ENCODER.encode(record)
+
+
+def unpack(kind: Kind, data: bytes) -> Record:
+    """A fresh copy of the record: changing it changes nothing that is kept."""
+    return _DECODERS[kind].decode(data)
+
+
+# What a file does not say about an entity: identity, times, and what follows from the rest.
+_NOT_CONFIGURATION: Final = frozenset({"id", "number", "created", "updated", "origin", "mask", "former"})
+
+
+def _configuration(value: Any) -> Any:
+    if isinstance(value, Struct):
+        names = value.__struct_fields__
+        return [_configuration(getattr(value, name)) for name in names if name not in _NOT_CONFIGURATION]
+    return [_configuration(item) for item in value] if isinstance(value, list) else value
+
+
+def fingerprint(record: Record) -> bytes:
+    """A hash of the configuration alone: the same for two entities that a file would describe alike."""
+    return hashlib.blake2b(_ENCODER.encode(_configuration(record)), digest_size=16).digest()

@@ -1,0 +1,189 @@
+"""The settings of an engine and its server, under the names that a configuration file gives them.
+
+>>> Settings(permit_ttl_seconds=60).core()["permit_ttl_ms"]
+60000
+>>> read_settings({"estimate": {"share": 2}})
+Traceback (most recent call last):
+limen.errors.InvalidError: estimate.share: must be from 0 to 1
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from limen.errors import Faults
+from limen.resources.reading import BAD, Bad, Reader, boolean, integer, line, list_of, one_of, real
+from limen.resources.shape import Body, Field, Null, Shape, nested
+from limen.secret import Secret
+
+MAX_TTL_S: Final = 30 * 86_400
+
+
+class EstimatePolicy(Struct, frozen=True, kw_only=True):
+    """What is held for output that nobody has seen yet.
+
+    `output_tokens` where no maximum is stated, at most `share` of every limit that applies; `fit` says whether
+    a stated maximum that finds no room is cut (`shrink`) or refused (`deny`).
+    """
+
+    output_tokens: int = 1024
+    share: float = 0.1
+    fit: Literal["shrink", "deny"] = "shrink"
+
+
+class GatewayToken(Struct, frozen=True, kw_only=True):
+    """A token of a gateway, under a name: with it a call may name a virtual key by id, or none."""
+
+    name: str
+    token: Secret
+
+
+class AdminToken(GatewayToken, frozen=True, kw_only=True):
+    """A token of an administrator, under a name, for reading only or for changes too."""
+
+    role: Literal["admin", "read"] = "admin"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What is set for a whole engine. `unknown_price` None: deny where a budget applies, else count zero."""
+
+    require_virtual_key: bool = True
+    estimate: EstimatePolicy = EstimatePolicy()
+    unknown_price: Literal["deny", "count_zero"] | None = None
+    permit_ttl_seconds: int = 600
+    on_expiry: Literal["charge", "give_back"] = "charge"
+    max_open_permits: int = 1_000_000
+    trust_reported_cost: bool = False
+    admin_tokens: tuple[AdminToken, ...] = ()
+    gateway_tokens: tuple[GatewayToken, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    secret_env: tuple[str, ...] = ()
+    metrics_open: bool = False
+
+    def core(self) -> dict[str, Any]:
+        """The resolved facts that decisions depend on."""
+        return {
+            "require_virtual_key": self.require_virtual_key,
+            "estimate_output_tokens": self.estimate.output_tokens,
+            "estimate_share": self.estimate.share,
+            "fit": self.estimate.fit,
+            "unknown_price": self.unknown_price,
+            "permit_ttl_ms": 1000 * self.permit_ttl_seconds,
+            "on_expiry": self.on_expiry,
+            "max_open_permits": self.max_open_permits,
+            "trust_reported_cost": self.trust_reported_cost,
+        }
+
+
+_name: Final = line(256)
+
+
+def _token(value: object, at: str, faults: Faults) -> Secret | Bad:
+    """The text of a token, or that of the environment variable that it names."""
+    if isinstance(value, Secret):
+        value = value.reveal()
+    text = line(4096)(value, at, faults)
+    if isinstance(text, Bad):
+        return BAD
+    if text.startswith("env."):
+        found = os.environ.get(text.removeprefix("env."), "").strip()
+        if not found:
+            faults.add(at, "names an environment variable that is not set")
+            return BAD
+        text = found
+    return Secret(text)
+
+
+def _tokens(kind: type[GatewayToken]) -> Reader:
+    fields = {"name": Field(_name, Null.REFUSED), "token": Field(_token, Null.REFUSED)}
+    if kind is AdminToken:
+        fields["role"] = Field(one_of("admin", "read"), Null.REFUSED)
+    shape = Shape(fields, live=False)
+
+    def read(value: object, at: str, faults: Faults) -> tuple[GatewayToken, ...] | Bad:
+        entries: list[Body] | Bad = list_of(nested(shape, create=False))(value, at, faults)
+        if isinstance(entries, Bad):
+            return BAD
+        found: list[GatewayToken] = []
+        for index, entry in enumerate(entries):
+            for word in ("name", "token"):
+                if word not in entry and entry.clean:
+                    faults.add(f"{at}[{index}].{word}", "is required")
+            if entry.get("name") in [token.name for token in found]:
+                faults.add(f"{at}[{index}].name", "is that of another token")
+            if "name" in entry and "token" in entry:
+                found.append(kind(**entry))
+        return tuple(found)
+
+    return read
+
+
+def _words(value: object, at: str, faults: Faults) -> tuple[str, ...] | Bad:
+    found = list_of(_name)(value, at, faults)
+    return BAD if isinstance(found, Bad) else tuple(found)
+
+
+def _later(value: object, at: str, faults: Faults) -> Bad:
+    faults.add(at, "is not supported: this version keeps its state in memory and knows no prices")
+    return BAD
+
+
+_KNOWN_PRICES: Final = one_of("deny", "count_zero")
+
+
+def _unknown_price(value: object, at: str, faults: Faults) -> Any:
+    if value == "default_price":
+        faults.add(at, "default_price is not supported: this version knows no prices")
+        return BAD
+    return _KNOWN_PRICES(value, at, faults)
+
+
+_ESTIMATE: Final = Shape(
+    {
+        "output_tokens": Field(integer(0, 2**31 - 1), Null.REFUSED),
+        "share": Field(real(0, 1), Null.REFUSED),
+        "fit": Field(one_of("shrink", "deny"), Null.REFUSED),
+    },
+    live=False,
+)
+_SETTINGS: Final = Shape(
+    {
+        "require_virtual_key": Field(boolean, Null.REFUSED),
+        "estimate": Field(nested(_ESTIMATE, create=False), Null.REFUSED),
+        "unknown_price": Field(_unknown_price, Null.VALUE),
+        "permit_ttl_seconds": Field(integer(1, MAX_TTL_S), Null.REFUSED),
+        "on_expiry": Field(one_of("charge", "give_back"), Null.REFUSED),
+        "max_open_permits": Field(integer(1, 100_000_000), Null.REFUSED),
+        "trust_reported_cost": Field(boolean, Null.REFUSED),
+        "admin_tokens": Field(_tokens(AdminToken), Null.REFUSED),
+        "gateway_tokens": Field(_tokens(GatewayToken), Null.REFUSED),
+        "allowed_hosts": Field(_words, Null.REFUSED),
+        "secret_env": Field(_words, Null.REFUSED),
+        "metrics_open": Field(boolean, Null.REFUSED),
+        "default_price": Field(_later, Null.UNCHANGED),
+        "usage_flush_ms": Field(_later, Null.UNCHANGED),
+        "history_days": Field(_later, Null.UNCHANGED),
+    },
+    live=False,
+)
+
+
+def merge_settings(value: object, at: str, faults: Faults, old: Settings) -> Settings:
+    """Settings after an object of a file, or after a struct: what is left out stays as it is."""
+    body = _SETTINGS.read(value, at, faults)
+    estimate = body.pop("estimate", None)
+    changed = msgspec.structs.replace(old, **body)
+    if estimate is None:
+        return changed
+    return msgspec.structs.replace(changed, estimate=msgspec.structs.replace(old.estimate, **estimate))
+
+
+def read_settings(value: Settings | Mapping[str, Any] | None) -> Settings:
+    """Settings as a caller gives them; InvalidError with the path of what is wrong."""
+    faults = Faults()
+    found = merge_settings({} if value is None else value, "", faults, Settings())
+    faults.check()
+    return found
