@@ -370,7 +370,7 @@ class Oracle:
         """Permits past their time expire; closed ones are forgotten one time to live after closing."""
         overdue = [p for p in self.permits if p.state == "open" and now >= p.expires_at]
         for permit in overdue:
-            permit.state, permit.expired, permit.closed_at = "expired", True, now
+            permit.state, permit.expired, permit.closed_at = "expired", True, permit.expires_at
             for hold in permit.of("tokens") + permit.of("budget"):
                 hold.entry.held = 0
                 hold.entry.used = hold.amount if self.settings.on_expiry == "charge" else 0
@@ -421,12 +421,14 @@ class Oracle:
     def update(
         self, now: int, permit: Allowed, tokens: int | None = None, cost: int | None = None
     ) -> list[Violation]:
-        """Totals so far; answers which limits are over."""
+        """Totals so far (tokens that are not said are none); answers which limits are over."""
         self.find(now, permit)
         if permit.state != "open":
             raise MisuseError("permit_closed")
-        given = {kind: total for kind, total in (("tokens", tokens), ("budget", cost)) if total is not None}
-        if not given or any(total < permit.totals[kind] for kind, total in given.items()):
+        if tokens is None and cost is None:
+            raise MisuseError("invalid_request")
+        given = {"tokens": tokens or 0, "budget": permit.totals["budget"] if cost is None else cost}
+        if any(total < permit.totals[kind] for kind, total in given.items()):
             raise MisuseError("invalid_request")
         permit.totals |= given
         for kind, total in given.items():

@@ -121,8 +121,12 @@ class Denied:
 
     @property
     def retry_ms(self) -> int | None:
-        """The longest of all, None where waiting does not help."""
-        waits = [v.retry_ms for v in self.limits]
+        """The longest of all limits, None where waiting does not help; of several targets the soonest."""
+        targets = [refusal.retry_ms for refusal in self.refusals if refusal.limits]
+        soonest = [wait for wait in targets if wait is not None]
+        if soonest:
+            return min(soonest)
+        waits = [limit.retry_ms for limit in self.limits]
         known = [wait for wait in waits if wait is not None]
         return max(known) if known and len(known) == len(waits) else None
 

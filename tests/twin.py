@@ -347,8 +347,7 @@ def compare(real: Any, expected: Allowed | Denied) -> None:
     first = refusals[excluded[0]] if excluded and refusals[excluded[0]] else expected
     assert (real.status, real.code, real.fits) == (first.status, first.code, first.fits)
     compare_limits(real.limits, first.limits)
-    if len(excluded) < 2:
-        assert real.retry_after == seconds(first.retry_ms)
+    assert real.retry_after == seconds(expected.retry_ms)
 
 
 def compare_limits(real: list[Any], expected: list[Violation]) -> None:
