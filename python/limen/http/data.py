@@ -142,18 +142,21 @@ class DataPlane:
             raise fault("invalid_request", "excludes virtual_key", "virtual_key_id")
         if not caller.trusted and not caller.key:
             raise fault("gateway_token_required", "virtual_key_id needs a gateway token")
+        if caller.key:
+            try:
+                own = self._engine.handle(caller.key)
+            except NotFoundError:
+                if caller.trusted:
+                    raise
+                # A Bearer text that is neither: it may be the admin token, which opens nothing here.
+                raise fault("gateway_token_required", "virtual_key_id needs a gateway token") from None
+            if own.id != id:
+                raise fault("invalid_request", "the headers name another virtual key", "virtual_key_id")
+            return own
         try:
-            own = self._engine.handle(caller.key) if caller.key else None
-        except NotFoundError:
-            # A Bearer text that is neither: it may be the admin token, which opens nothing here.
-            raise fault("gateway_token_required", "virtual_key_id needs a gateway token") from None
-        try:
-            named = self._engine.handle(id=id)
+            return self._engine.handle(id=id)
         except NotFoundError:
             raise fault("virtual_key_not_found") from None
-        if own is not None and own != named:
-            raise fault("invalid_request", "the headers name another virtual key", "virtual_key_id")
-        return named
 
     def _settled(self, call: Settle, caller: Caller) -> tuple[int, Body]:
         usage = calls.stated(call)

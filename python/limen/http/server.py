@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -124,8 +125,8 @@ def make_server(
     app: App,
     ready: Callable[[], None] = lambda: None,
     *,
-    tls_cert: str | None = None,
-    tls_key: str | None = None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
 ) -> Server:
     """A server for bound sockets: `make_server(app).run([socket])` returns when it was stopped."""
     config = uvicorn.Config(

@@ -127,9 +127,7 @@ impl DurationError {
             Self::Empty => "must be a duration such as \"1h\", not an empty text",
             Self::Space => "must not contain spaces: write \"1d\"",
             Self::Signed => "must not have a sign: write \"1h\"",
-            Self::Fraction => {
-                "must be a whole number of one unit: write \"36h\" for one and a half days"
-            }
+            Self::Fraction => "must be a whole number of one unit: write \"36h\" for one and a half days",
             Self::ForeignDigits => "must be written with the digits 0 to 9",
             Self::MissingCount => "must begin with a number: write \"1h\"",
             Self::MissingUnit => "must end with a unit, one of s m h d w M Y: write \"60s\"",
@@ -160,9 +158,7 @@ impl Duration {
     /// # Errors
     /// A [`DurationError`] with the reason.
     pub fn parse(text: &str) -> Result<Self, DurationError> {
-        let digits_end = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
+        let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (digits, letter) = text.split_at(digits_end);
         if text.is_empty() {
             return Err(DurationError::Empty);
@@ -192,9 +188,7 @@ impl Duration {
         if digits.len() > MAX_DIGITS {
             return Err(DurationError::TooManyDigits);
         }
-        let count = digits
-            .bytes()
-            .fold(0, |count, digit| count * 10 + u64::from(digit - b'0'));
+        let count = digits.bytes().fold(0, |count, digit| count * 10 + u64::from(digit - b'0'));
         if count == 0 {
             return Err(DurationError::Zero);
         }
@@ -263,13 +257,8 @@ pub struct Lattice(Shape);
 /// both its ends come out without asking the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
-    Rolling {
-        anchor_ms: i64,
-        length_ms: NonZeroI64,
-    },
-    Months {
-        count: u32,
-    },
+    Rolling { anchor_ms: i64, length_ms: NonZeroI64 },
+    Months { count: u32 },
 }
 
 const LENGTH_BITS: u32 = 16;
@@ -280,33 +269,39 @@ impl Lattice {
     /// between 1 ms and 36,500 days.
     #[must_use]
     pub fn rolling(anchor: Millis, length_ms: i64) -> Self {
-        let length_ms =
-            NonZeroI64::new(length_ms.clamp(1, MAX_LENGTH_MS)).unwrap_or(NonZeroI64::MIN);
+        let length_ms = NonZeroI64::new(length_ms.clamp(1, MAX_LENGTH_MS)).unwrap_or(NonZeroI64::MIN);
         // The same lattice with its anchor near the epoch: whatever the caller's, no difference overflows.
-        Self(Shape::Rolling {
-            anchor_ms: anchor.get().rem_euclid(length_ms.get()),
-            length_ms,
-        })
+        Self(Shape::Rolling { anchor_ms: anchor.get().rem_euclid(length_ms.get()), length_ms })
     }
 
     /// Periods of the calendar in UTC, `n` units grouped: days from 1970-01-01, weeks from Monday 1970-01-05,
     /// months and years from January of year 0. None for seconds, minutes and hours.
     #[must_use]
     pub fn calendar(duration: Duration) -> Option<Self> {
-        let months = |each: u64| {
-            Self(Shape::Months {
-                count: (duration.count * each) as u32,
-            })
-        };
+        let months = |each: u64| Self(Shape::Months { count: (duration.count * each) as u32 });
         match duration.unit {
             Unit::Second | Unit::Minute | Unit::Hour => None,
             Unit::Day => Some(Self::rolling(Millis::new(0), duration.rolling_ms())),
-            Unit::Week => Some(Self::rolling(
-                Millis::new(FIRST_MONDAY_MS),
-                duration.rolling_ms(),
-            )),
+            Unit::Week => Some(Self::rolling(Millis::new(FIRST_MONDAY_MS), duration.rolling_ms())),
             Unit::Month => Some(months(1)),
             Unit::Year => Some(months(12)),
+        }
+    }
+
+    /// As two integers, for a counter's cell: the anchor and the length, or no anchor and the months negated.
+    pub(crate) const fn to_words(self) -> (i64, i64) {
+        match self.0 {
+            Shape::Rolling { anchor_ms, length_ms } => (anchor_ms, length_ms.get()),
+            Shape::Months { count } => (0, -(count as i64)),
+        }
+    }
+
+    /// What [`Lattice::to_words`] gave.
+    #[inline(always)]
+    pub(crate) const fn from_words(anchor_ms: i64, length: i64) -> Self {
+        match NonZeroI64::new(length) {
+            Some(length_ms) if length > 0 => Self(Shape::Rolling { anchor_ms, length_ms }),
+            _ => Self(Shape::Months { count: length.unsigned_abs() as u32 }),
         }
     }
 
@@ -315,10 +310,9 @@ impl Lattice {
     pub fn window_at(&self, now: Millis) -> Epoch {
         let now_ms = now.get().clamp(EARLIEST_MS, LATEST_MS);
         match self.0 {
-            Shape::Rolling {
-                anchor_ms,
-                length_ms,
-            } => Epoch(now_ms - (now_ms - anchor_ms).rem_euclid(length_ms.get())),
+            Shape::Rolling { anchor_ms, length_ms } => {
+                Epoch(now_ms - (now_ms - anchor_ms).rem_euclid(length_ms.get()))
+            }
             Shape::Months { count } => {
                 let count = i64::from(count);
                 let first = month_of_day(now_ms.div_euclid(DAY_MS)).div_euclid(count) * count;
@@ -366,8 +360,7 @@ const fn month_of_day(day: i64) -> i64 {
     let shifted = day + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     (era * 400 + year_of_era) * 12 + march_month + 2

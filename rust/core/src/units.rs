@@ -82,9 +82,7 @@ impl MoneyError {
             Self::NotFinite => "must be a finite number of dollars",
             Self::Negative => "must not be negative",
             Self::TooLarge => "must be at most 9223372036 dollars",
-            Self::TooFine => {
-                "must be a whole number of nano-dollars (at most nine digits after the point)"
-            }
+            Self::TooFine => "must be a whole number of nano-dollars (at most nine digits after the point)",
         }
     }
 }
@@ -136,11 +134,7 @@ impl NanoUsd {
             (Rounding::Exact, _, _) => return Err(MoneyError::TooFine),
         };
         let nano = Self(i64::try_from(whole + up).map_err(|_| MoneyError::TooLarge)?);
-        if nano > Self::MAX_STATED {
-            Err(MoneyError::TooLarge)
-        } else {
-            Ok(nano)
-        }
+        if nano > Self::MAX_STATED { Err(MoneyError::TooLarge) } else { Ok(nano) }
     }
 
     /// Dollars from a float, which stands for the shortest decimal text that reads back to it.
@@ -198,17 +192,9 @@ impl<'a> Number<'a> {
             [b'e' | b'E', b'+', rest @ ..] | [b'e' | b'E', rest @ ..] => exponent(rest)?,
             _ => return None,
         };
-        let zeros = whole
-            .iter()
-            .chain(fraction)
-            .position(|&digit| digit != b'0');
+        let zeros = whole.iter().chain(fraction).position(|&digit| digit != b'0');
         let leading = zeros.map(|zeros| length(whole) - 1 - index(zeros) + exponent);
-        Some(Self {
-            whole,
-            fraction,
-            exponent,
-            leading,
-        })
+        Some(Self { whole, fraction, exponent, leading })
     }
 
     /// The value in whole 10^-12 dollars, and whether anything is left below. `leading` is below 10, so that at most
@@ -239,10 +225,7 @@ impl<'a> Number<'a> {
 
 /// The digits that `text` begins with, at least one, and what follows them.
 fn digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text
-        .iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
 
@@ -251,10 +234,7 @@ fn exponent(text: &[u8]) -> Option<i64> {
     const BOUND: i64 = i64::MAX / 16;
     let (digits, rest) = digits(text)?;
     let value = digits.iter().fold(0i64, |value, &digit| {
-        value
-            .saturating_mul(10)
-            .saturating_add(i64::from(digit - b'0'))
-            .min(BOUND)
+        value.saturating_mul(10).saturating_add(i64::from(digit - b'0')).min(BOUND)
     });
     rest.is_empty().then_some(value)
 }
@@ -268,9 +248,7 @@ fn index(position: usize) -> i64 {
 }
 
 fn is_special(text: &[u8]) -> bool {
-    ["nan", "inf", "infinity"]
-        .iter()
-        .any(|name| text.eq_ignore_ascii_case(name.as_bytes()))
+    ["nan", "inf", "infinity"].iter().any(|name| text.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// Room for the text of one float, without the heap: at most 17 digits, a point, a sign and an exponent of four.
@@ -289,10 +267,7 @@ impl ShortText {
 impl fmt::Write for ShortText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.length + text.len();
-        self.bytes
-            .get_mut(self.length..end)
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.length = end;
         Ok(())
     }

@@ -29,9 +29,7 @@ fn every_duration_text_of_the_vectors_has_its_length_or_its_reason() {
         match Duration::parse(text) {
             Ok(duration) => assert_eq!(row["ms"].as_i64(), Some(duration.rolling_ms()), "{text:?}"),
             Err(fault) => {
-                let says = row["says"]
-                    .as_str()
-                    .unwrap_or_else(|| panic!("{text:?} was refused: {fault}"));
+                let says = row["says"].as_str().unwrap_or_else(|| panic!("{text:?} was refused: {fault}"));
                 assert!(fault.message().contains(says), "{text:?}: {fault}");
             }
         }
@@ -57,11 +55,7 @@ fn every_fault_of_a_duration_is_told_apart() {
     for (position, (text, fault)) in rows.iter().enumerate() {
         assert_eq!(Duration::parse(text), Err(*fault), "{text:?}");
         assert_eq!(fault.to_string(), fault.message());
-        assert!(
-            rows[..position]
-                .iter()
-                .all(|(_, other)| other.message() != fault.message())
-        );
+        assert!(rows[..position].iter().all(|(_, other)| other.message() != fault.message()));
     }
 }
 
@@ -76,11 +70,7 @@ fn a_duration_is_written_as_count_and_unit() {
     for (text, written, count, unit) in rows {
         let duration = Duration::parse(text).expect("a duration");
         assert_eq!(
-            (
-                duration.to_string().as_str(),
-                duration.count(),
-                duration.unit()
-            ),
+            (duration.to_string().as_str(), duration.count(), duration.unit()),
             (written, count, unit)
         );
     }
@@ -90,18 +80,9 @@ fn a_duration_is_written_as_count_and_unit() {
 fn every_calendar_row_of_the_vectors_has_its_window() {
     for row in rows(include_str!("../../../tests/vectors/calendar.json")) {
         let number = |name: &str| row[name].as_i64().expect("a number");
-        let text = format!(
-            "{}{}",
-            number("count"),
-            row["unit"].as_str().expect("a unit")
-        );
+        let text = format!("{}{}", number("count"), row["unit"].as_str().expect("a unit"));
         let found = window(&calendar(&text), number("now_ms"));
-        assert_eq!(
-            found,
-            (number("start_ms"), number("end_ms")),
-            "{text} at {}",
-            row["now"]
-        );
+        assert_eq!(found, (number("start_ms"), number("end_ms")), "{text} at {}", row["now"]);
     }
 }
 
@@ -118,10 +99,7 @@ fn only_days_and_longer_units_are_aligned_to_the_calendar() {
     ] {
         let duration = Duration::parse(text).expect("a duration");
         assert_eq!(
-            (
-                duration.is_calendar_unit(),
-                Lattice::calendar(duration).is_some()
-            ),
+            (duration.is_calendar_unit(), Lattice::calendar(duration).is_some()),
             (aligned, aligned),
             "{text}"
         );
@@ -143,20 +121,8 @@ impl Walk {
     }
 
     fn next(&mut self) {
-        let long = [
-            31,
-            if Self::is_leap(self.year) { 29 } else { 28 },
-            31,
-            30,
-            31,
-            30,
-            31,
-            31,
-            30,
-            31,
-            30,
-            31,
-        ];
+        let long =
+            [31, if Self::is_leap(self.year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         self.days += 1;
         self.day += 1;
         if self.day > long[(self.month - 1) as usize] {
@@ -182,12 +148,7 @@ fn every_day_of_four_centuries_lies_in_the_period_that_a_walk_finds() {
     for unit in ['d', 'w', 'M', 'Y'] {
         for count in [1, 2, 3, 5, 6, 12] {
             let lattice = calendar(&format!("{count}{unit}"));
-            let mut walk = Walk {
-                year: 1970,
-                month: 1,
-                day: 1,
-                days: 0,
-            };
+            let mut walk = Walk { year: 1970, month: 1, day: 1, days: 0 };
             let mut starts = Vec::new();
             while walk.year <= 2412 {
                 if walk.begins(unit, count) {
@@ -202,11 +163,7 @@ fn every_day_of_four_centuries_lies_in_the_period_that_a_walk_finds() {
             for pair in starts.windows(2) {
                 for day in pair[0]..pair[1] {
                     let expected = (pair[0] * DAY_MS, pair[1] * DAY_MS);
-                    assert_eq!(
-                        window(&lattice, day * DAY_MS),
-                        expected,
-                        "{count}{unit}, day {day}"
-                    );
+                    assert_eq!(window(&lattice, day * DAY_MS), expected, "{count}{unit}, day {day}");
                     assert_eq!(
                         window(&lattice, day * DAY_MS + DAY_MS - 1),
                         expected,

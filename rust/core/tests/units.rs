@@ -61,11 +61,7 @@ fn a_fraction_of_a_nano_dollar_is_a_fault_where_exact_and_a_whole_one_where_up()
         ("1e-999999999999999999999", Ok(0), 1),
         ("5e-10", Err(TooFine), 1),
         ("0.1234567891", Err(TooFine), 123_456_790),
-        (
-            "9223372035.9999999999999",
-            Ok(9_223_372_036_000_000_000),
-            9_223_372_036_000_000_000,
-        ),
+        ("9223372035.9999999999999", Ok(9_223_372_036_000_000_000), 9_223_372_036_000_000_000),
     ];
     for (text, exact, up) in rows {
         assert_eq!(read(text, Exact), exact, "{text}");
@@ -130,21 +126,9 @@ fn a_float_is_the_shortest_text_that_reads_back_to_it() {
         (1e-9, Ok(1), Ok(1)),
         (5e-324, Ok(0), Ok(1)),
         (1.5e-9, Err(TooFine), Ok(2)),
-        (
-            999_999.999_999_999,
-            Ok(999_999_999_999_999),
-            Ok(999_999_999_999_999),
-        ),
-        (
-            1_000_000.1,
-            Ok(1_000_000_100_000_000),
-            Ok(1_000_000_100_000_000),
-        ),
-        (
-            9_223_372_036.0,
-            Ok(9_223_372_036_000_000_000),
-            Ok(9_223_372_036_000_000_000),
-        ),
+        (999_999.999_999_999, Ok(999_999_999_999_999), Ok(999_999_999_999_999)),
+        (1_000_000.1, Ok(1_000_000_100_000_000), Ok(1_000_000_100_000_000)),
+        (9_223_372_036.0, Ok(9_223_372_036_000_000_000), Ok(9_223_372_036_000_000_000)),
         (9_223_372_036.000_002, Err(TooLarge), Err(TooLarge)),
         (f64::MAX, Err(TooLarge), Err(TooLarge)),
         (-5e-324, Err(Negative), Err(Negative)),
@@ -181,11 +165,7 @@ fn every_fault_says_something_of_its_own() {
     let faults = [Malformed, NotFinite, Negative, TooLarge, TooFine];
     for (position, fault) in faults.iter().enumerate() {
         assert_eq!(fault.to_string(), fault.message());
-        assert!(
-            faults[..position]
-                .iter()
-                .all(|other| other.message() != fault.message())
-        );
+        assert!(faults[..position].iter().all(|other| other.message() != fault.message()));
     }
 }
 

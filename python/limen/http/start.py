@@ -1,0 +1,101 @@
+"""From a configured engine to a process that serves: what is refused, where it listens, how it ends.
+
+An address that other machines reach is refused without admin credentials, before anything is bound. The Host header
+is checked on loopback, where a web page could otherwise reach the server through a name of its own.
+"""
+
+import os
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from limen.http import listen
+from limen.http.app import create_app
+from limen.http.auth import Access
+from limen.http.server import make_server
+
+if TYPE_CHECKING:
+    from limen import Engine
+
+WRONG: Final = 2
+CANNOT_START: Final = 3
+
+
+class Refusal(Exception):  # noqa: N818 - it is one, not an error of the program
+    """Why it does not start: 2 where the command line or configuration is wrong, 3 where the machine says no."""
+
+    def __init__(self, exit_code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.exit_code = exit_code
+
+
+class Place(NamedTuple):
+    """Where to listen: a host and a port (0: a free one), or a Unix socket; with or without TLS."""
+
+    host: str
+    port: int
+    uds: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+
+def run(engine: "Engine", place: Place, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` gets the address when requests are answered. Raises Refusal."""
+    settings = engine.settings
+    has_credentials = bool(settings.admin_tokens) or admin_in_environment()
+    _check_tls(place)
+    try:
+        bound, private = _bind(place, has_credentials)
+    except OSError as error:
+        where = place.uds or f"{place.host}:{place.port}"
+        raise Refusal(CANNOT_START, f"cannot listen on {where}: {error.strerror or error}") from None
+    access = Access(
+        [token.token.reveal() for token in settings.gateway_tokens],
+        settings.allowed_hosts,
+        check_host=private or not has_credentials,
+    )
+    server = make_server(
+        create_app(engine, access, key_required=settings.require_virtual_key),
+        lambda: ready(bound.address),
+        tls_cert=place.tls_cert,
+        tls_key=place.tls_key,
+    )
+    try:
+        server.run([bound.socket])
+    finally:
+        bound.socket.close()
+        if place.uds:
+            with suppress(FileNotFoundError):
+                os.unlink(place.uds)
+
+
+def admin_in_environment() -> bool:
+    """True where the environment names the admin: a token, or a user with a password."""
+    known = os.environ.get
+    return bool(
+        known("LIMEN_ADMIN_TOKEN") or (known("LIMEN_ADMIN_USER") and known("LIMEN_ADMIN_PASSWORD"))
+    )
+
+
+def _bind(place: Place, has_credentials: bool) -> tuple[listen.Bound, bool]:
+    if place.uds:
+        return listen.bind_unix(place.uds), False
+    family, address = listen.resolve(place.host, place.port)
+    private = listen.is_private(address)
+    if not private and not has_credentials:
+        raise Refusal(
+            WRONG,
+            f"{place.host} can be reached from other machines, and there are no admin credentials:"
+            " set LIMEN_ADMIN_TOKEN, or LIMEN_ADMIN_USER and LIMEN_ADMIN_PASSWORD, or settings.admin_tokens",
+        )
+    return listen.bind_tcp(family, address, "https" if place.tls_cert else "http"), private
+
+
+def _check_tls(place: Place) -> None:
+    if place.tls_cert:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(place.tls_cert, place.tls_key)
+        except OSError as error:
+            raise Refusal(WRONG, f"the certificate and its key do not serve: {error}") from None

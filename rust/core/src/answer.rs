@@ -1,0 +1,283 @@
+//! Answers: a permit or a denial. A refusal is data.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::error::Code;
+use crate::permit::Handle;
+use crate::policy::LimitName;
+use crate::units::Millis;
+
+/// A limit that a request did not fit under, with its numbers as they were read.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// What it is called.
+    pub name: Arc<LimitName>,
+    /// The most that a window may count: tokens, requests, nano-dollars.
+    pub limit: i64,
+    /// Used in the current window.
+    pub used: i64,
+    /// Held in the current window by open permits.
+    pub held: i64,
+    /// The least that must fit.
+    pub asked: i64,
+    /// When what counts now will all be gone.
+    pub reset_at: Millis,
+    /// How long until the same request passes if nothing else comes; None where it never does.
+    pub wait_ms: Option<i64>,
+}
+
+/// Why a target could not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The key may not use the provider.
+    ProviderBlocked,
+    /// The key may not use the model there.
+    ModelBlocked,
+    /// The provider has registered keys and none of them can serve.
+    NoKey,
+    /// It has no weight, so it is in no draw.
+    NoWeight,
+    /// A budget applies and the cost is not known.
+    PriceUnknown,
+    /// A limit that only this target meets.
+    Limits,
+}
+
+impl Reason {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::ProviderBlocked => "provider_blocked",
+            Reason::ModelBlocked => "model_blocked",
+            Reason::NoKey => "no_key",
+            Reason::NoWeight => "no_weight",
+            Reason::PriceUnknown => "price_unknown",
+            Reason::Limits => "limits",
+        }
+    }
+
+    pub(crate) const fn code(self) -> Code {
+        match self {
+            Reason::ProviderBlocked | Reason::NoKey | Reason::NoWeight => Code::ProviderBlocked,
+            Reason::ModelBlocked => Code::ModelBlocked,
+            Reason::PriceUnknown => Code::PriceUnknown,
+            Reason::Limits => Code::BudgetExceeded,
+        }
+    }
+}
+
+/// A target that was left out.
+#[derive(Clone, Debug)]
+pub struct Exclusion {
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The model.
+    pub model: Box<str>,
+    /// The provider key, where one had been drawn.
+    pub key_id: Option<Arc<str>>,
+    /// Why.
+    pub reason: Reason,
+    /// The limits, where they are the reason.
+    pub limits: Vec<Violation>,
+}
+
+/// A refusal.
+#[derive(Clone, Debug)]
+pub struct Denial {
+    /// Why.
+    pub code: Code,
+    /// Every limit that is violated, in rank order.
+    pub limits: Vec<Violation>,
+    /// Output tokens that would fit, where a maximum was refused.
+    pub fits: Option<i64>,
+    /// Targets that were left out, in the order in which they were tried.
+    pub excluded: Vec<Exclusion>,
+}
+
+impl Denial {
+    pub(crate) fn new(code: Code) -> Denial {
+        Denial { code, limits: Vec::new(), fits: None, excluded: Vec::new() }
+    }
+
+    /// A denial by limits: the code is that of the first in rank.
+    pub(crate) fn by_limits(limits: Vec<Violation>, fits: Option<i64>) -> Denial {
+        Denial { code: code_of(&limits), limits, fits, excluded: Vec::new() }
+    }
+
+    /// How long until the same request passes if nothing else comes; None where waiting does not help.
+    #[must_use]
+    pub fn wait_ms(&self) -> Option<i64> {
+        let targets = self.excluded.iter().filter(|target| target.reason == Reason::Limits);
+        let soonest = targets.filter_map(|target| longest_wait(&target.limits)).min();
+        if soonest.is_some() { soonest } else { longest_wait(&self.limits) }
+    }
+}
+
+fn longest_wait(limits: &[Violation]) -> Option<i64> {
+    if limits.is_empty() {
+        return None;
+    }
+    limits.iter().try_fold(0, |longest, limit| Some(limit.wait_ms?.max(longest)))
+}
+
+pub(crate) fn code_of(limits: &[Violation]) -> Code {
+    use crate::policy::Kind;
+    let Some(first) = limits.first() else { return Code::RateLimited };
+    let both = || limits.iter().skip(1).any(|other| other.name.limit_id == first.name.limit_id);
+    match first.name.kind {
+        Kind::Budget => Code::BudgetExceeded,
+        Kind::Tokens if both() => Code::RateLimited,
+        Kind::Tokens => Code::TokenLimited,
+        Kind::Requests => Code::RequestLimited,
+    }
+}
+
+/// Which model text a permit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelText {
+    /// None: a call of a tool alone.
+    None,
+    /// The request's, from this byte on (a provider's prefix is cut).
+    Requested(usize),
+    /// That of one of the request's fallbacks, from this byte on.
+    Fallback {
+        /// Which.
+        index: usize,
+        /// Where its model begins; at its end where it names none and the request's is meant.
+        from: usize,
+    },
+}
+
+/// Where to go if the permit's target fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fallbacks {
+    /// The request's own, from this one on.
+    Requested(usize),
+    /// The other candidates, best first, with the same model.
+    Others(SmallVec<[u32; 4]>),
+}
+
+/// How the held tokens came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldReason {
+    /// All of it was stated.
+    Stated,
+    /// A stated maximum is in it.
+    Capped,
+    /// Output was guessed.
+    Guessed,
+}
+
+impl HeldReason {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            HeldReason::Stated => "stated",
+            HeldReason::Capped => "capped",
+            HeldReason::Guessed => "guessed",
+        }
+    }
+}
+
+/// What a permit's provider is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderText {
+    /// Nobody was asked for one.
+    None,
+    /// The number of one that the configuration names.
+    Known(u32),
+    /// The one that the request states; the configuration does not name it.
+    Stated,
+}
+
+/// A permission: what to call, and what is held for it.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The permit; meaningless in the answer of a peek.
+    pub handle: Handle,
+    /// The provider to call.
+    pub provider: ProviderText,
+    /// Which model text it is for.
+    pub model: ModelText,
+    /// The provider key to call with; None where the gateway uses its own.
+    pub key_id: Option<Arc<str>>,
+    /// Where to go if the target fails.
+    pub fallbacks: Fallbacks,
+    /// How many output tokens may be produced, where the stated maximum was cut.
+    pub max_output_tokens: Option<i64>,
+    /// Held on request counters.
+    pub held_requests: i64,
+    /// Held on token counters.
+    pub held_tokens: i64,
+    /// Held on budgets, in nano-dollars.
+    pub held_nano_usd: i64,
+    /// How the held tokens came about.
+    pub held_reason: HeldReason,
+    /// When it expires.
+    pub expires_at: Millis,
+}
+
+/// What `admit` and `peek` answer.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Go ahead.
+    Permit(Grant),
+    /// Do not.
+    Denial(Box<Denial>),
+}
+
+/// Where the cost of a settlement comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriceSource {
+    /// The caller stated it.
+    Stated,
+    /// The provider reported it.
+    Reported,
+    /// Not known: what was held is charged.
+    Held,
+    /// Not known, nothing held: counted as zero.
+    Zero,
+}
+
+impl PriceSource {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PriceSource::Stated => "stated",
+            PriceSource::Reported => "reported",
+            PriceSource::Held => "held",
+            PriceSource::Zero => "zero",
+        }
+    }
+
+    pub(crate) fn of(bits: i64) -> PriceSource {
+        match bits & 3 {
+            0 => PriceSource::Stated,
+            1 => PriceSource::Reported,
+            2 => PriceSource::Held,
+            _ => PriceSource::Zero,
+        }
+    }
+}
+
+/// What was charged in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The cost.
+    pub cost_nano_usd: i64,
+    /// The tokens.
+    pub tokens: i64,
+    /// More was used than was held.
+    pub overrun: bool,
+    /// The same usage had been settled before: nothing was charged again.
+    pub repeated: bool,
+    /// The permit had expired.
+    pub expired: bool,
+    /// Where the cost comes from.
+    pub price: PriceSource,
+}

@@ -1,0 +1,306 @@
+//! The engine: one policy, its counters, its permits.
+
+use std::sync::Arc;
+
+use crate::answer::Violation;
+use crate::arena::Arena;
+use crate::error::{Code, Fault};
+use crate::ids::Ids;
+use crate::permit::{Handle, Slab, State};
+use crate::policy::credentials::{LONGEST_KEY, Seeds};
+use crate::policy::edit::{Edit, Editor};
+use crate::policy::{Kind, Policy, Settings};
+use crate::request::{KeyHandle, World};
+use crate::stats::Stats;
+use crate::sync::{Guard, Mutex, Swap, lock};
+use crate::units::Millis;
+use crate::window::Reading;
+
+/// Decisions over one configuration. Any number of threads may call it.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) policy: Swap<Policy>,
+    pub(crate) arena: Arena,
+    pub(crate) permits: Slab,
+    pub(crate) ids: Ids,
+    pub(crate) seeds: Seeds,
+    pub(crate) stats: Stats,
+    editor: Mutex<Editor>,
+}
+
+/// One configuration, for reading names out of it.
+pub struct View(Guard<Policy>);
+
+impl View {
+    /// The name of a provider by the number in a grant.
+    #[must_use]
+    pub fn provider_name(&self, number: u32) -> &Arc<str> {
+        &self.0.providers.list[number as usize].name
+    }
+}
+
+impl Engine {
+    /// An engine without any entity. The seeds come from the operating system's randomness.
+    #[must_use]
+    pub fn new(settings: Settings, seeds: Seeds) -> Engine {
+        let permits = Slab::new(settings.max_open_permits);
+        let policy = Arc::new(Policy { version: 1, settings, ..Policy::default() });
+        let mut editor = Editor::default();
+        editor.published(&policy);
+        Engine {
+            policy: Swap::new(policy),
+            arena: Arena::default(),
+            permits,
+            ids: Ids::default(),
+            seeds,
+            stats: Stats::default(),
+            editor: Mutex::new(editor),
+        }
+    }
+
+    /// Fingerprint of a virtual key's value under this engine's seeds.
+    #[must_use]
+    pub fn fingerprint(&self, value: &str) -> u128 {
+        self.seeds.fingerprint(value.as_bytes())
+    }
+
+    /// The configuration as it is now.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View(self.policy.load())
+    }
+
+    /// Make a batch of edits and publish them as one new configuration. Every admission that begins afterwards sees it.
+    ///
+    /// # Errors
+    /// `not_found` for a reference to an entity that does not exist, `invalid_request` for weights that cannot be
+    /// drawn from. Then nothing has changed.
+    pub fn apply(&self, edits: &[Edit], now: Millis) -> Result<(), Fault> {
+        let mut editor = lock(&self.editor);
+        if editor.has_due(now) {
+            // Permits of counters that are about to be let go are closed first.
+            self.sweep_all(now);
+        }
+        let old = self.policy.load();
+        let draft = editor.draft(&self.arena, &old, edits, now)?;
+        let (policy, successors) = draft.finish();
+        self.permits.change_bound(old.settings.max_open_permits, policy.settings.max_open_permits);
+        if cfg!(canary = "edit_without_a_seal") {
+            for slot in &successors {
+                self.arena.get(*slot).copy_for_canary();
+            }
+        }
+        editor.published(&policy);
+        self.policy.store(policy);
+        // Seal what was succeeded: traffic that still comes with the old policy meets the seal and takes the new one.
+        for slot in successors {
+            self.arena.get(slot).look();
+        }
+        Ok(())
+    }
+
+    /// A key by its value.
+    ///
+    /// # Errors
+    /// `virtual_key_not_found`.
+    pub fn handle_of_value(&self, value: &str, now: Millis, world: &impl World) -> Result<KeyHandle, Fault> {
+        let policy = self.policy.load();
+        let number = self.find_value(&policy, value, now, world);
+        let key = number.and_then(|number| self.policy.load().keys.get(number).cloned());
+        key.map(|key| KeyHandle { number: key.number, serial: key.serial })
+            .ok_or_else(|| Fault::new(Code::VirtualKeyNotFound))
+    }
+
+    /// A key by its id.
+    ///
+    /// # Errors
+    /// `virtual_key_not_found`.
+    pub fn handle_of_id(&self, id: &str) -> Result<KeyHandle, Fault> {
+        let number = lock(&self.editor).key_number(id);
+        let policy = self.policy.load();
+        let key = number.and_then(|number| policy.keys.get(number)).filter(|key| *key.id == *id);
+        key.map(|key| KeyHandle { number: key.number, serial: key.serial })
+            .ok_or_else(|| Fault::new(Code::VirtualKeyNotFound))
+    }
+
+    /// The number of the key that a presented value stands for.
+    #[inline(always)]
+    pub(crate) fn find_value(
+        &self,
+        policy: &Policy,
+        value: &str,
+        now: Millis,
+        world: &impl World,
+    ) -> Option<u32> {
+        if value.len() > LONGEST_KEY {
+            return None;
+        }
+        let fingerprint = self.seeds.fingerprint(value.as_bytes());
+        match policy.credentials.get(fingerprint) {
+            Some(known) if now < known.until => Some(known.key),
+            Some(_) => None,
+            None if policy.unlearned.is_empty() => None,
+            None => self.learn(policy, value, fingerprint, now, world),
+        }
+    }
+
+    /// The first presentation of a key that is known by its SHA-256 alone.
+    #[cold]
+    fn learn(
+        &self,
+        policy: &Policy,
+        value: &str,
+        fingerprint: u128,
+        now: Millis,
+        world: &impl World,
+    ) -> Option<u32> {
+        let sha256 = world.sha256(value.as_bytes());
+        let known = *policy.unlearned.get(&sha256)?;
+        let mut editor = lock(&self.editor);
+        let old = self.policy.load();
+        if let Ok(mut draft) = editor.draft(&self.arena, &old, &[], now) {
+            draft.learn(&sha256, fingerprint);
+            let (policy, _) = draft.finish();
+            editor.published(&policy);
+            self.policy.store(policy);
+        }
+        (now < known.until).then_some(known.key)
+    }
+
+    /// What a limit shows, by the id of its budget or rate limit.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn read(&self, limit_id: &str, kind: Kind, now: Millis) -> Result<Reading, Fault> {
+        let editor = lock(&self.editor);
+        let policy = self.policy.load();
+        let limit = editor.find_limit(&policy, limit_id, kind).ok_or_else(|| Fault::new(Code::NotFound))?;
+        Ok(self.arena.get(limit.slot).read_as(kind, now))
+    }
+
+    /// Usage to zero in the current window; what is held stays.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn reset(&self, limit_id: &str, kind: Kind, now: Millis) -> Result<(), Fault> {
+        let editor = lock(&self.editor);
+        let policy = self.policy.load();
+        let limit = editor.find_limit(&policy, limit_id, kind).ok_or_else(|| Fault::new(Code::NotFound))?;
+        let counter = self.arena.get(limit.slot);
+        match kind {
+            Kind::Requests => counter.empty(now),
+            _ => counter.reset_used(now),
+        }
+        Ok(())
+    }
+
+    /// Lower the usage of a budget in its current window by a correction, never below zero; a negative one raises it.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn credit(&self, limit_id: &str, nano_usd: i64, now: Millis) -> Result<(), Fault> {
+        let editor = lock(&self.editor);
+        let policy = self.policy.load();
+        let limit =
+            editor.find_limit(&policy, limit_id, Kind::Budget).ok_or_else(|| Fault::new(Code::NotFound))?;
+        let counter = self.arena.get(limit.slot);
+        if nano_usd < 0 {
+            counter.charge(nano_usd.saturating_neg(), now);
+        } else {
+            counter.lower_used(nano_usd, now);
+        }
+        Ok(())
+    }
+
+    /// The limits that a permit was taken from, as they are now: (name, reading).
+    #[must_use]
+    pub fn limits_of(&self, handle: Handle, now: Millis) -> Vec<(Arc<crate::policy::LimitName>, Reading)> {
+        let _policy = self.policy.load();
+        let mut limits = Vec::new();
+        if let crate::permit::Found::Held(held) = self.permits.find(handle) {
+            held.each(|entry, _| {
+                if let Some(counter) = self.arena.find(entry.slot)
+                    && let Some(name) = counter.name()
+                {
+                    limits.push((name, counter.read_as(entry.kind, now)));
+                }
+            });
+        }
+        limits
+    }
+
+    /// Whether a presented value may act on a permit: it is the one the permit was given to, or another of the same key.
+    #[must_use]
+    pub fn may_act(&self, handle: Handle, value: &str) -> bool {
+        let known = self.permits.state(handle) != State::Free;
+        let fingerprint = self.seeds.fingerprint(value.as_bytes());
+        let credential = &self.permits.record(handle).credential;
+        let own = u128::from(credential[0].get() as u64) << 64 | u128::from(credential[1].get() as u64);
+        if !known {
+            return false;
+        }
+        if own == fingerprint {
+            return true;
+        }
+        let policy = self.policy.load();
+        let same_key = |one: u128, other: u128| {
+            let (Some(one), Some(other)) = (policy.credentials.get(one), policy.credentials.get(other))
+            else {
+                return false;
+            };
+            one.key == other.key
+        };
+        same_key(own, fingerprint)
+    }
+
+    /// Whether a permit is known.
+    #[must_use]
+    pub fn knows(&self, handle: Handle) -> bool {
+        !matches!(self.permits.state(handle), State::Free | State::Opening)
+    }
+
+    /// Counts of what was decided, as Prometheus text.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.stats.render(self.permits.open(), self.arena.len())
+    }
+
+    /// Open permits.
+    #[must_use]
+    pub fn open_permits(&self) -> i64 {
+        self.permits.open()
+    }
+
+    /// What a store has granted of a limit so far: it admits up to the smaller of this and the limit.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn set_ceiling(&self, limit_id: &str, kind: Kind, ceiling: i64) -> Result<(), Fault> {
+        let editor = lock(&self.editor);
+        let policy = self.policy.load();
+        let limit = editor.find_limit(&policy, limit_id, kind).ok_or_else(|| Fault::new(Code::NotFound))?;
+        self.arena.get(limit.slot).set_ceiling(ceiling);
+        Ok(())
+    }
+
+    pub(crate) fn violation(
+        &self,
+        counter: &crate::arena::Counter<'_>,
+        limit: &crate::policy::Limit,
+        asked: i64,
+        now: Millis,
+    ) -> Violation {
+        let cap = limit.limit.min(counter.ceiling());
+        let reading = counter.read_as(limit.kind, now);
+        let at = counter.fits_at(now, asked, cap);
+        Violation {
+            name: limit.name.clone(),
+            limit: limit.limit,
+            used: reading.used,
+            held: reading.held,
+            asked,
+            reset_at: reading.reset,
+            wait_ms: at.map(|at| at.get().saturating_sub(now.get()).max(0)),
+        }
+    }
+}

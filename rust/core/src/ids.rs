@@ -1,0 +1,84 @@
+//! Idempotency ids: claimed before anything is taken, so that a request sent twice takes once.
+//!
+//! An id belongs to a virtual key. It is kept as long as its permit is remembered: the entry names the permit's
+//! handle, and a handle whose record has been given to another permit makes the entry void.
+
+use std::sync::Mutex;
+
+use crate::answer::Grant;
+use crate::policy::Map;
+
+const SHARDS: usize = 16;
+
+/// What is known of an id.
+#[derive(Clone, Debug)]
+enum Entry {
+    /// Its request is being decided.
+    Deciding,
+    /// Its request, by digest, and the permit it got.
+    Granted { digest: u64, grant: Box<Grant> },
+}
+
+#[derive(Debug)]
+pub(crate) struct Ids {
+    shards: [Mutex<Map<u128, Entry>>; SHARDS],
+}
+
+/// How an id was met.
+pub(crate) enum Claim {
+    /// Nobody has it: it is ours until `settle_claim`.
+    Ours,
+    Deciding,
+    /// A permit has it.
+    Taken {
+        digest: u64,
+        grant: Box<Grant>,
+    },
+}
+
+impl Default for Ids {
+    fn default() -> Ids {
+        Ids { shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+}
+
+impl Ids {
+    fn shard(&self, id: u128) -> std::sync::MutexGuard<'_, Map<u128, Entry>> {
+        self.shards[id as usize % SHARDS].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Claim an id. `remembered` tells whether the permit of an entry is still known.
+    pub(crate) fn claim(&self, id: u128, remembered: impl Fn(&Grant) -> bool) -> Claim {
+        let mut shard = self.shard(id);
+        match shard.get(&id) {
+            Some(Entry::Deciding) => return Claim::Deciding,
+            Some(Entry::Granted { digest, grant }) if remembered(grant) => {
+                return Claim::Taken { digest: *digest, grant: grant.clone() };
+            }
+            _ => {}
+        }
+        shard.insert(id, Entry::Deciding);
+        Claim::Ours
+    }
+
+    /// End a claim of ours: with the permit that it got, or with nothing.
+    pub(crate) fn settle_claim(&self, id: u128, granted: Option<(u64, &Grant)>) {
+        let mut shard = self.shard(id);
+        match granted {
+            Some((digest, grant)) => {
+                shard.insert(id, Entry::Granted { digest, grant: Box::new(grant.clone()) });
+            }
+            None => {
+                shard.remove(&id);
+            }
+        }
+    }
+
+    /// Forget the id of a permit whose record is given to another.
+    pub(crate) fn forget(&self, id: u128, is_that_permit: impl Fn(&Grant) -> bool) {
+        let mut shard = self.shard(id);
+        if matches!(shard.get(&id), Some(Entry::Granted { grant, .. }) if is_that_permit(grant)) {
+            shard.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Settle, update, release, expire.
+
+use super::slab::{Found, Plain, Record};
+use super::{Entry, Handle, Held, State};
+use crate::answer::{PriceSource, Settlement, Violation};
+use crate::arena::Arena;
+use crate::engine::Engine;
+use crate::error::{Code, Fault};
+use crate::policy::{Kind, Policy};
+use crate::sync::Ordering;
+use crate::units::Millis;
+use crate::usage::Usage;
+
+/// How a settle says what was used.
+#[derive(Clone, Debug)]
+pub enum Closing {
+    /// Charge what was held.
+    AsHeld,
+    /// Charge this.
+    Used(Usage),
+}
+
+/// The digest of "as held": no usage has it but by a chance of 2^-64.
+const AS_HELD: i64 = i64::MIN + 7;
+
+const OVERRUN: i64 = 4;
+const EXPIRED: i64 = 8;
+const REQUEST_RETURNED: i64 = 16;
+
+impl Record {
+    fn settlement(&self, repeated: bool) -> Settlement {
+        let flags = self.flags.get();
+        Settlement {
+            cost_nano_usd: self.answer_nano.get(),
+            tokens: self.answer_tokens.get(),
+            overrun: flags & OVERRUN != 0,
+            repeated,
+            expired: flags & EXPIRED != 0,
+            price: PriceSource::of(flags),
+        }
+    }
+}
+
+/// What a permit holds on a counter of this kind.
+#[inline(always)]
+fn held_on(record: &Record, kind: Kind) -> i64 {
+    match kind {
+        Kind::Tokens => record.tokens.get(),
+        Kind::Requests => 1,
+        Kind::Budget => record.nano.get(),
+    }
+}
+
+fn not_found() -> Fault {
+    Fault::new(Code::PermitNotFound)
+}
+
+impl Engine {
+    /// Replace what a permit holds by what was really used, once.
+    ///
+    /// # Errors
+    /// `permit_not_found`, `permit_closed` after a release, `settle_conflict` after a settle with other usage,
+    /// `invalid_request` for no usage at all.
+    pub fn settle(&self, handle: Handle, closing: &Closing, now: Millis) -> Result<Settlement, Fault> {
+        // The guard keeps counters that this permit names from being given out anew meanwhile.
+        let policy = self.policy.load();
+        let digest = match closing {
+            Closing::AsHeld => AS_HELD,
+            Closing::Used(usage) if usage.is_empty() => {
+                return Err(Fault::invalid(
+                    "prompt_tokens",
+                    "state what was used, or as_held=true to charge what was held",
+                ));
+            }
+            Closing::Used(usage) => usage.digest(),
+        };
+        let tokens = match closing {
+            Closing::AsHeld => None,
+            Closing::Used(usage) => Some(usage.tokens()?),
+        };
+        let held = loop {
+            match self.permits.find(handle) {
+                Found::Unknown => return Err(not_found()),
+                Found::Held(held) => break held,
+                Found::Closed(record, state) => {
+                    let (settled_with, answer) = (record.digest.get(), record.settlement(true));
+                    if !self.permits.still(handle, state) {
+                        return Err(not_found());
+                    }
+                    if state == State::Released {
+                        return Err(Fault::new(Code::PermitClosed));
+                    }
+                    if settled_with != digest {
+                        return Err(Fault::new(Code::SettleConflict));
+                    }
+                    return Ok(answer);
+                }
+            }
+        };
+        let (held, expired) = self.expire_if_overdue(held, &policy, now).ok_or_else(not_found)?;
+        let record = held.record;
+        let (held_tokens, held_nano) = (record.tokens.get(), record.nano.get());
+        let (cost, price) = match closing {
+            Closing::AsHeld => (held_nano, PriceSource::Held),
+            Closing::Used(usage) => match usage.cost() {
+                Some(cost) => (cost.get(), PriceSource::Stated),
+                None => match usage.reported_cost().filter(|_| policy.settings.trust_reported_cost) {
+                    Some(cost) => (cost.get(), PriceSource::Reported),
+                    None if held_nano > 0 => (held_nano, PriceSource::Held),
+                    None => (0, PriceSource::Zero),
+                },
+            },
+        };
+        let tokens = tokens.unwrap_or(held_tokens);
+        let mut overrun = false;
+        held.each(|entry, charged| {
+            let (real, hold) = match entry.kind {
+                Kind::Tokens => (tokens, held_tokens),
+                Kind::Requests => return,
+                Kind::Budget => (cost, held_nano),
+            };
+            overrun |= real > hold;
+            correct_to(&self.arena, entry, charged, held.was, real, hold, now);
+        });
+        record.digest.set(digest);
+        record.answer_tokens.set(tokens);
+        record.answer_nano.set(cost);
+        record
+            .flags
+            .set(price as i64 | if overrun { OVERRUN } else { 0 } | if expired { EXPIRED } else { 0 });
+        record.closed.set(now.get());
+        let answer = record.settlement(false);
+        held.leave(State::Settled);
+        Ok(answer)
+    }
+
+    /// Tell what a stream has used so far: what is held becomes the larger of held and total. The limits that are over
+    /// now.
+    ///
+    /// # Errors
+    /// `invalid_request` where a total falls, `permit_closed` after settle, release or expiry, `permit_not_found`.
+    pub fn update(&self, handle: Handle, totals: &Usage, now: Millis) -> Result<Vec<Violation>, Fault> {
+        let policy = self.policy.load();
+        let tokens = totals.tokens()?;
+        let held = match self.permits.find(handle) {
+            Found::Unknown => return Err(not_found()),
+            Found::Closed(..) => return Err(Fault::new(Code::PermitClosed)),
+            Found::Held(held) => held,
+        };
+        let (held, expired) = self.expire_if_overdue(held, &policy, now).ok_or_else(not_found)?;
+        if expired {
+            return Err(Fault::new(Code::PermitClosed));
+        }
+        let record = held.record;
+        let nano = totals.cost().map_or(record.seen_nano.get(), |cost| cost.get());
+        if tokens < record.seen_tokens.get() {
+            let param = totals.first().map_or("prompt_tokens", |word| word.as_str());
+            return Err(Fault::invalid(param, "totals never fall: state all that was used so far"));
+        }
+        if nano < record.seen_nano.get() {
+            return Err(Fault::invalid("cost_usd", "totals never fall: state all that was spent so far"));
+        }
+        record.seen_tokens.set(tokens);
+        record.seen_nano.set(nano);
+        let more_tokens = (tokens - record.tokens.get()).max(0);
+        let more_nano = (nano - record.nano.get()).max(0);
+        let mut over = Vec::new();
+        held.each(|entry, charged| {
+            let growth = match entry.kind {
+                Kind::Tokens => more_tokens,
+                Kind::Requests => 0,
+                Kind::Budget => more_nano,
+            };
+            let Some(counter) = self.arena.find(entry.slot) else { return };
+            if growth > 0 && !counter.correct(entry.epoch, growth, 0, growth, now) {
+                charged.set(charged.get().saturating_add(growth));
+            }
+            let reading = counter.read_as(entry.kind, now);
+            if let Some(name) = counter.name().filter(|name| reading.total() > name.limit) {
+                over.push(Violation {
+                    limit: name.limit,
+                    used: reading.used,
+                    held: reading.held,
+                    asked: 0,
+                    reset_at: reading.reset,
+                    wait_ms: counter
+                        .fits_at(now, 0, name.limit)
+                        .map(|at| at.get().saturating_sub(now.get()).max(0)),
+                    name,
+                });
+            }
+        });
+        record.tokens.set(record.tokens.get().saturating_add(more_tokens));
+        record.nano.set(record.nano.get().saturating_add(more_nano));
+        held.leave(State::Open);
+        Ok(over)
+    }
+
+    /// Give back what a permit holds; with `request`, the request as well.
+    ///
+    /// # Errors
+    /// `permit_closed` after a settle, or after a release with the other flag; `permit_not_found`.
+    pub fn release(&self, handle: Handle, request: bool, now: Millis) -> Result<(), Fault> {
+        let policy = self.policy.load();
+        let held = match self.permits.find(handle) {
+            Found::Unknown => return Err(not_found()),
+            Found::Held(held) => held,
+            Found::Closed(record, state) => {
+                let same = (record.flags.get() & REQUEST_RETURNED != 0) == request;
+                if !self.permits.still(handle, state) {
+                    return Err(not_found());
+                }
+                return if state == State::Released && same {
+                    Ok(())
+                } else {
+                    Err(Fault::new(Code::PermitClosed))
+                };
+            }
+        };
+        let (held, expired) = self.expire_if_overdue(held, &policy, now).ok_or_else(not_found)?;
+        let record = held.record;
+        held.each(|entry, charged| match entry.kind {
+            Kind::Requests if !request => {}
+            Kind::Requests => {
+                if let Some(counter) = self.arena.find(entry.slot) {
+                    counter.correct(entry.epoch, -1, 0, 0, now);
+                }
+            }
+            kind => {
+                let hold = held_on(record, kind);
+                correct_to(&self.arena, entry, charged, held.was, 0, hold, now);
+            }
+        });
+        record.flags.set(if request { REQUEST_RETURNED } else { 0 } | if expired { EXPIRED } else { 0 });
+        record.closed.set(now.get());
+        held.leave(State::Released);
+        Ok(())
+    }
+
+    /// Expire permits that are past their time, looking at no more than a bounded number of records per call, and
+    /// going on where the last call ended. How many there were.
+    pub fn sweep(&self, now: Millis) -> u64 {
+        let policy = self.policy.load();
+        self.permits.overdue(now, SWEEP, |held| self.expire(held, &policy, now))
+    }
+
+    /// As [`Engine::sweep`], over every record.
+    pub(crate) fn sweep_all(&self, now: Millis) -> u64 {
+        let policy = self.policy.load();
+        self.permits.overdue(now, u32::MAX, |held| self.expire(held, &policy, now))
+    }
+
+    /// The permit's lock again, and whether it has expired: an open permit that is past its time expires here, whether
+    /// or not a sweep has been by. None once it is forgotten.
+    fn expire_if_overdue<'a>(
+        &'a self,
+        held: Held<'a>,
+        policy: &Policy,
+        now: Millis,
+    ) -> Option<(Held<'a>, bool)> {
+        let overdue = held.record.expires.get() <= now.get();
+        let mut held = held;
+        if held.was == State::Open && overdue {
+            held = self.expire_held(held, policy, now);
+        }
+        let expired = held.was != State::Open;
+        let forgotten = held.record.closed.get().saturating_add(policy.settings.permit_ttl_ms) <= now.get();
+        if expired && forgotten {
+            return None;
+        }
+        Some((held, expired))
+    }
+
+    fn expire(&self, held: Held<'_>, policy: &Policy, now: Millis) {
+        let held = self.expire_held(held, policy, now);
+        let state = held.was;
+        held.leave(state);
+    }
+
+    fn expire_held<'a>(&'a self, held: Held<'a>, policy: &Policy, now: Millis) -> Held<'a> {
+        let give_back = policy.settings.give_back_on_expiry;
+        let record = held.record;
+        held.each(|entry, charged| {
+            if entry.kind == Kind::Requests {
+                return;
+            }
+            let Some(counter) = self.arena.find(entry.slot) else { return };
+            let hold = held_on(record, entry.kind) - charged.get();
+            let (total, used) = if give_back { (-hold, 0) } else { (0, hold) };
+            counter.correct(entry.epoch, total, used, 0, now);
+        });
+        self.stats.expired.fetch_add(1, Ordering::Relaxed);
+        // Remembered from the instant at which it was due, not from the sweep that found it.
+        record.closed.set(record.expires.get());
+        held.become_expired(if give_back { State::GivenBack } else { State::Charged })
+    }
+}
+
+/// How many records one bounded sweep looks at in each ring.
+const SWEEP: u32 = 4_096;
+
+/// Bring a counter from what a permit in state `was` has put there to `real`.
+///
+/// What was charged outside the hold (growth after its window had rolled) is final, so the hold's own window answers
+/// for the rest. What exceeds the whole hold goes to the current window if the hold's has rolled.
+#[inline(always)]
+fn correct_to(arena: &Arena, entry: Entry, charged: &Plain, was: State, real: i64, hold: i64, now: Millis) {
+    let Some(counter) = arena.find(entry.slot) else { return };
+    let outside = charged.get();
+    let (in_hold, here) = (hold - outside, (real - outside).max(0));
+    let (total, used) = match was {
+        State::Charged if cfg!(canary = "expiry_and_settle_both_charge") => (here, here),
+        State::Charged => (here - in_hold, here - in_hold),
+        State::GivenBack => (here, here),
+        _ => (here - in_hold, here),
+    };
+    counter.correct(entry.epoch, total, used, (real - hold).max(0), now);
+}

@@ -1,0 +1,233 @@
+//! Which provider, model and provider key a request may be served by, and in which order they are tried.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::sampler::Sampler;
+use crate::answer::{Fallbacks, ModelText, Reason};
+use crate::policy::{Key, KeyChoice, Policy, ProviderConfig};
+use crate::request::{Request, World};
+
+/// Draws, kept so that a decision that is made again is made with the same ones.
+pub(crate) struct Tape<'w, W> {
+    world: &'w W,
+    drawn: SmallVec<[u64; 4]>,
+    place: usize,
+}
+
+impl<'w, W: World> Tape<'w, W> {
+    pub(crate) fn new(world: &'w W) -> Tape<'w, W> {
+        Tape { world, drawn: SmallVec::new(), place: 0 }
+    }
+
+    pub(crate) fn rewind(&mut self) {
+        self.place = 0;
+    }
+
+    fn draw(&mut self) -> u64 {
+        if self.place == self.drawn.len() {
+            self.drawn.push(self.world.draw());
+        }
+        self.place += 1;
+        self.drawn[self.place - 1]
+    }
+}
+
+/// One place that a call may go to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    /// None where the name is not one of the configuration's.
+    pub(crate) provider: Option<u32>,
+    pub(crate) name: &'a str,
+    pub(crate) model: &'a str,
+    pub(crate) text: ModelText,
+    /// The config that was drawn, as its place in the key's list.
+    pub(crate) config: Option<usize>,
+    /// How many of the request's fallbacks have been tried when this one is.
+    pub(crate) after: usize,
+}
+
+/// The provider that a request states, by its field or in its model's text, and where the model begins.
+#[inline(always)]
+pub(crate) fn stated<'a>(policy: &Policy, request: &Request<'a>, model: &'a str) -> (&'a str, usize) {
+    if !request.provider.is_empty() {
+        let rest = model.strip_prefix(request.provider).and_then(|rest| rest.strip_prefix('/'));
+        return (request.provider, rest.map_or(0, |rest| model.len() - rest.len()));
+    }
+    match model.split_once('/') {
+        Some((provider, rest)) if !rest.is_empty() && policy.provider(provider).is_some() => {
+            (provider, provider.len() + 1)
+        }
+        _ => ("", 0),
+    }
+}
+
+/// The target that one of the request's fallbacks names.
+pub(crate) fn fallback<'a>(policy: &Policy, request: &Request<'a>, index: usize, from: usize) -> Target<'a> {
+    let text = request.fallbacks.unwrap_or(&[])[index];
+    let (name, model) = text.split_once('/').unwrap_or((text, ""));
+    let (model, text) = if model.is_empty() {
+        (&request.model.unwrap_or("")[from..], ModelText::Requested(from))
+    } else {
+        (model, ModelText::Fallback { index, from: name.len() + 1 })
+    };
+    Target { provider: policy.provider(name), name, model, text, config: None, after: index + 1 }
+}
+
+/// Whether a key may call a target, and with which of the provider's keys.
+pub(crate) fn access<W: World>(
+    policy: &Policy,
+    key: &Key,
+    target: &Target<'_>,
+    request: &Request<'_>,
+    tape: &mut Tape<'_, W>,
+) -> Result<Option<Arc<str>>, Reason> {
+    let provider = target.provider.ok_or(Reason::ProviderBlocked)?;
+    let mut reason = Reason::ProviderBlocked;
+    // The one that was drawn; else, in the order of their ids, each that allows the model.
+    let drawn = target.config.map(|place| &key.configs[place]);
+    let named = key.configs.iter().filter(|config| drawn.is_none() && config.provider == provider);
+    for config in drawn.into_iter().chain(named) {
+        if !config.models.allows(target.model) {
+            reason = if reason == Reason::ProviderBlocked { Reason::ModelBlocked } else { reason };
+            continue;
+        }
+        match provider_key(policy, config, target.model, request, tape) {
+            Ok(key_id) => return Ok(key_id),
+            Err(closed) => reason = closed,
+        }
+    }
+    Err(reason)
+}
+
+/// One of the provider's keys that the config may use, by weight; none where the provider has none registered.
+#[inline(always)]
+fn provider_key<W: World>(
+    policy: &Policy,
+    config: &ProviderConfig,
+    model: &str,
+    request: &Request<'_>,
+    tape: &mut Tape<'_, W>,
+) -> Result<Option<Arc<str>>, Reason> {
+    let keys = &policy.providers.list[config.provider as usize].keys;
+    match &config.keys {
+        KeyChoice::These(ids) if ids.is_empty() => return Err(Reason::ProviderBlocked),
+        KeyChoice::Every if keys.is_empty() => return Ok(None),
+        _ => {}
+    }
+    let can_serve = |id: &str| match &config.keys {
+        KeyChoice::Every => true,
+        KeyChoice::These(ids) => ids.iter().any(|wanted| **wanted == *id),
+    };
+    let weights: SmallVec<[f64; 8]> = keys
+        .iter()
+        .map(|key| {
+            let serves = key.enabled
+                && key.models.allows(model)
+                && (key.batch || !request.asked.batch)
+                && can_serve(&key.id);
+            if serves { key.weight.unwrap_or(0.0) } else { 0.0 }
+        })
+        .collect();
+    let mut drawable = weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0);
+    let place = match (drawable.next(), drawable.next()) {
+        (None, _) => return Err(Reason::NoKey),
+        (Some((only, _)), None) => only,
+        _ => {
+            let sampler = Sampler::new(&weights).map_err(|_| Reason::NoKey)?;
+            pick(&sampler, request.sticky, tape, |place| text_hash(&keys[place].id))
+        }
+    };
+    Ok(Some(keys[place].id.clone()))
+}
+
+fn text_hash(text: &str) -> u64 {
+    rapidhash::v3::rapidhash_v3(text.as_bytes())
+}
+
+/// Draw once; with a sticky key, always the same.
+fn pick<W: World>(
+    sampler: &Sampler,
+    sticky: Option<&str>,
+    tape: &mut Tape<'_, W>,
+    identity: impl Fn(usize) -> u64,
+) -> usize {
+    match sticky {
+        Some(sticky) => sampler.pick_sticky(text_hash(sticky), identity),
+        None => sampler.pick(tape.draw()),
+    }
+}
+
+/// The order in which a key's configs are tried where no provider is stated: drawn by weight, without return.
+pub(crate) struct Drawing<'k> {
+    key: &'k Key,
+    /// Configs out of the draw: tried before, or not for this model.
+    out: SmallVec<[usize; 8]>,
+    left: Option<std::borrow::Cow<'k, Sampler>>,
+}
+
+impl<'k> Drawing<'k> {
+    pub(crate) fn new(key: &'k Key, model: &str) -> Drawing<'k> {
+        let places = 0..key.configs.len();
+        let out: SmallVec<[usize; 8]> =
+            places.filter(|place| !key.configs[*place].models.allows(model)).collect();
+        let mut drawing = Drawing { key, out, left: key.sampler.as_ref().map(std::borrow::Cow::Borrowed) };
+        if !drawing.out.is_empty() {
+            drawing.shrink();
+        }
+        drawing
+    }
+
+    fn shrink(&mut self) {
+        self.left =
+            self.left.as_ref().and_then(|left| left.without(&self.out).ok()).map(std::borrow::Cow::Owned);
+    }
+
+    /// The next config to try.
+    pub(crate) fn next<W: World>(&mut self, sticky: Option<&str>, tape: &mut Tape<'_, W>) -> Option<usize> {
+        let configs = &self.key.configs;
+        let mut drawable = (0..configs.len())
+            .filter(|place| configs[*place].weight > Some(0.0) && !self.out.contains(place));
+        let place = match (drawable.next(), drawable.next()) {
+            (None, _) => return None,
+            (Some(only), None) => only,
+            _ => pick(self.left.as_ref()?, sticky, tape, |place| configs[place].id as u64),
+        };
+        Some(place)
+    }
+
+    /// Leave a config out of further draws.
+    pub(crate) fn leave_out(&mut self, place: usize) {
+        self.out.push(place);
+        self.shrink();
+    }
+}
+
+/// Providers other than `chosen` that could take the call, best first.
+pub(crate) fn others(policy: &Policy, key: &Key, model: &str, chosen: Option<u32>) -> Fallbacks {
+    let mut others: SmallVec<[u32; 4]> = SmallVec::new();
+    if key.configs.len() > 1 {
+        for config in ranked(policy, key) {
+            if Some(config.provider) != chosen
+                && config.models.allows(model)
+                && !others.contains(&config.provider)
+            {
+                others.push(config.provider);
+            }
+        }
+    }
+    Fallbacks::Others(others)
+}
+
+/// Configs that have a weight, by weight descending, then by the provider's name.
+pub(crate) fn ranked<'p>(policy: &Policy, key: &'p Key) -> SmallVec<[&'p ProviderConfig; 8]> {
+    let mut ranked: SmallVec<[&ProviderConfig; 8]> =
+        key.configs.iter().filter(|config| config.weight.is_some()).collect();
+    let name = |config: &ProviderConfig| &policy.providers.list[config.provider as usize].name;
+    ranked.sort_by(|a, b| {
+        let weights = b.weight.unwrap_or(0.0).total_cmp(&a.weight.unwrap_or(0.0));
+        weights.then_with(|| name(a).cmp(name(b)))
+    });
+    ranked
+}

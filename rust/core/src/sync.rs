@@ -1,0 +1,167 @@
+//! The only file that names atomics.
+//!
+//! Everything else asks for its words here, so that a model checker's words can stand in their place: under
+//! `--cfg loom` and `--cfg shuttle` the same code runs on the checkers' types. Neither checker knows 128-bit
+//! atomics; there [`Word`] is a stand-in, a checker's mutex around the value: it explores every order of the
+//! operations, and says nothing about weaker memory orders (ours are Acquire loads and AcqRel exchanges).
+//!
+//! On x86-64 and aarch64 a [`Word`] is one lock-free compare-exchange. Where a processor has none,
+//! `portable-atomic` falls back to a small spin lock: still exact, no longer lock-free.
+
+#[cfg(not(any(loom, shuttle)))]
+mod imp {
+    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+    pub(crate) use std::sync::Mutex;
+
+    /// One 128-bit word that decides by compare-exchange.
+    #[derive(Debug, Default)]
+    pub(crate) struct Word(portable_atomic::AtomicU128);
+
+    impl Word {
+        pub(crate) const fn new(value: u128) -> Word {
+            Word(portable_atomic::AtomicU128::new(value))
+        }
+
+        /// Acquire: what was written before the exchange that made this value is visible.
+        #[inline(always)]
+        pub(crate) fn load(&self) -> u128 {
+            self.0.load(Ordering::Acquire)
+        }
+
+        /// AcqRel: partner of every load and exchange of this word. Err carries the value found.
+        #[inline(always)]
+        pub(crate) fn cas(&self, old: u128, new: u128) -> Result<u128, u128> {
+            self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+        }
+
+        /// For a slot nobody else can reach yet, or any more.
+        pub(crate) fn store(&self, value: u128) {
+            self.0.store(value, Ordering::Release);
+        }
+    }
+
+    /// The published value that readers load without waiting.
+    #[derive(Debug)]
+    pub(crate) struct Swap<T>(arc_swap::ArcSwap<T>);
+
+    pub(crate) type Guard<T> = arc_swap::Guard<std::sync::Arc<T>>;
+
+    impl<T> Swap<T> {
+        pub(crate) fn new(value: std::sync::Arc<T>) -> Swap<T> {
+            Swap(arc_swap::ArcSwap::new(value))
+        }
+
+        #[inline(always)]
+        pub(crate) fn load(&self) -> Guard<T> {
+            self.0.load()
+        }
+
+        /// Readers that began after this returned see the new value; the old one lives until its last reader left.
+        pub(crate) fn store(&self, value: std::sync::Arc<T>) {
+            self.0.store(value);
+        }
+    }
+
+    /// A small number of this thread, for spreading threads over stripes.
+    #[inline]
+    pub(crate) fn thread_number() -> usize {
+        use core::sync::atomic::AtomicUsize;
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+        MINE.with(|mine| *mine)
+    }
+
+    /// Another thread is in the middle of a step on the same permit.
+    pub(crate) fn wait_a_moment(tries: &mut u32) {
+        *tries += 1;
+        if *tries < 64 {
+            core::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[cfg(any(loom, shuttle))]
+mod imp {
+    #[cfg(loom)]
+    use loom as checker;
+    #[cfg(shuttle)]
+    use shuttle as checker;
+
+    pub(crate) use checker::sync::Mutex;
+    pub(crate) use checker::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+    #[derive(Debug)]
+    pub(crate) struct Word(Mutex<u128>);
+
+    impl Default for Word {
+        fn default() -> Word {
+            Word::new(0)
+        }
+    }
+
+    impl Word {
+        pub(crate) fn new(value: u128) -> Word {
+            Word(Mutex::new(value))
+        }
+
+        pub(crate) fn load(&self) -> u128 {
+            *self.0.lock().expect("no panic while held")
+        }
+
+        pub(crate) fn cas(&self, old: u128, new: u128) -> Result<u128, u128> {
+            let mut value = self.0.lock().expect("no panic while held");
+            let found = *value;
+            if found == old {
+                *value = new;
+                return Ok(old);
+            }
+            Err(found)
+        }
+
+        pub(crate) fn store(&self, value: u128) {
+            *self.0.lock().expect("no panic while held") = value;
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Swap<T>(Mutex<std::sync::Arc<T>>);
+
+    pub(crate) type Guard<T> = std::sync::Arc<T>;
+
+    impl<T> Swap<T> {
+        pub(crate) fn new(value: std::sync::Arc<T>) -> Swap<T> {
+            Swap(Mutex::new(value))
+        }
+
+        pub(crate) fn load(&self) -> Guard<T> {
+            self.0.lock().expect("no panic while held").clone()
+        }
+
+        pub(crate) fn store(&self, value: std::sync::Arc<T>) {
+            let old = core::mem::replace(&mut *self.0.lock().expect("no panic while held"), value);
+            drop(old);
+        }
+    }
+
+    pub(crate) fn thread_number() -> usize {
+        0
+    }
+
+    pub(crate) fn wait_a_moment(_tries: &mut u32) {
+        checker::thread::yield_now();
+    }
+}
+
+pub(crate) use imp::{
+    AtomicI64, AtomicU32, AtomicU64, Guard, Mutex, Ordering, Swap, Word, thread_number, wait_a_moment,
+};
+
+/// Lock, also after a panic in another holder: everything guarded is either rebuilt whole or a plain list.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> impl core::ops::DerefMut<Target = T> + '_ {
+    match mutex.lock() {
+        Ok(guard) => guard,
+        Err(poisoned) => poisoned.into_inner(),
+    }
+}

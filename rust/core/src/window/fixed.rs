@@ -1,0 +1,203 @@
+//! A fixed window: one word holds the window and what was taken in it, so the roll to a new window and the count
+//! are one step.
+//!
+//! With the count and the window's end in two words, this happens: A reads the end (passed), B reads the end
+//! (passed), A writes zero and takes the last unit, B writes zero and takes it again. Here both would exchange
+//! the same word, and B's exchange fails.
+//!
+//! Beside the deciding word stands a second one with what is *used* (settled or charged) in the same window. It
+//! informs and never decides; `held` is the difference. A reader takes `used` first: the other order could pair an
+//! old total with a newer, larger `used`.
+
+use super::{Met, Reading, SEALED, Take, UNSEEDED, admits, amount_of, epoch_of, flags_of, pack};
+use crate::period::{Epoch, Lattice};
+use crate::sync::Word;
+use crate::units::Millis;
+
+/// The two words of a counter and the lattice that its windows lie on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fixed<'a> {
+    pub(crate) word: &'a Word,
+    pub(crate) used: &'a Word,
+    pub(crate) lattice: Lattice,
+}
+
+/// The pure step: what a word becomes if `asked` is taken at `now`, and in which window.
+///
+/// An instant before the word's window counts as that window: time set back opens nothing.
+#[inline(always)]
+fn step(word: u128, lattice: &Lattice, now: Millis, asked: i64, limit: i64) -> Option<(u128, Epoch)> {
+    let (epoch, total) = current(word, lattice, now);
+    admits(total, asked, limit).then(|| (pack(epoch, 0, total + asked), epoch))
+}
+
+/// The window that counts at `now` and what is taken in it: an expired window is an empty one.
+#[inline(always)]
+fn current(word: u128, lattice: &Lattice, now: Millis) -> (Epoch, i64) {
+    let epoch = epoch_of(word);
+    if lattice.contains_or_after(epoch, now) { (epoch, amount_of(word)) } else { (lattice.window_at(now), 0) }
+}
+
+impl Fixed<'_> {
+    /// What is taken at `now`, as far as `word` (seen before) tells.
+    #[inline(always)]
+    pub(crate) fn total(&self, word: u128, now: Millis) -> i64 {
+        current(word, &self.lattice, now).1
+    }
+
+    /// Take `asked` if it fits. `seen` is the word as last read: the first exchange is tried on it.
+    #[inline(always)]
+    pub(crate) fn take(&self, mut seen: u128, now: Millis, asked: i64, limit: i64) -> Take {
+        loop {
+            if flags_of(seen) & SEALED != 0 {
+                return Take::Sealed;
+            }
+            let Some((mut next, epoch)) = step(seen, &self.lattice, now, asked, limit) else {
+                return Take::Refused;
+            };
+            if cfg!(canary = "check_then_add") {
+                // The fault: checked on one reading, added to another.
+                seen = self.word.load();
+                next = pack(epoch, 0, amount_of(seen).saturating_add(asked));
+            }
+            if cfg!(canary = "epoch_in_two_steps") && epoch != epoch_of(seen) {
+                // The fault: the window moves in one step, the count starts in a second.
+                self.word.store(pack(epoch, 0, 0));
+                seen = self.word.load();
+                continue;
+            }
+            match self.word.cas(seen, next) {
+                Ok(_) => return Take::Taken(epoch),
+                Err(found) => seen = found,
+            }
+        }
+    }
+
+    /// Add `total` to what is taken and `used` to what is used in the window `epoch`, if that is still the current one.
+    pub(crate) fn correct(&self, epoch: Epoch, total: i64, used: i64, now: Millis) -> Met {
+        // What is used falls before what is taken does, and rises after it: no reader sees more used than taken.
+        if used < 0 && !self.add_used(epoch, used) {
+            return Met::Sealed { epoch, total, used };
+        }
+        let rising = used.max(0);
+        let mut seen = self.word.load();
+        loop {
+            if flags_of(seen) & SEALED != 0 {
+                return Met::Sealed { epoch, total, used: rising };
+            }
+            let mut window = epoch;
+            if epoch_of(seen) != epoch || !self.lattice.contains_or_after(epoch, now) {
+                if !cfg!(canary = "give_back_into_a_new_window") {
+                    return Met::Rolled;
+                }
+                window = epoch_of(seen);
+            }
+            if total == 0 {
+                break;
+            }
+            let next = amount_of(seen).saturating_add(total).max(0);
+            match self.word.cas(seen, pack(window, 0, next)) {
+                Ok(_) => break,
+                Err(found) => seen = found,
+            }
+        }
+        if rising > 0 && !self.add_used(epoch, rising) {
+            return Met::Sealed { epoch, total: 0, used: rising };
+        }
+        Met::Done
+    }
+
+    /// Add to the current window, used at once, without asking whether it fits.
+    pub(crate) fn charge(&self, amount: i64, now: Millis) -> Met {
+        let mut seen = self.word.load();
+        loop {
+            let (epoch, total) = current(seen, &self.lattice, now);
+            if flags_of(seen) & SEALED != 0 {
+                return Met::Sealed { epoch, total: amount, used: amount };
+            }
+            match self.word.cas(seen, pack(epoch, 0, total.saturating_add(amount))) {
+                Ok(_) if self.add_used(epoch, amount) => return Met::Done,
+                Ok(_) => return Met::Sealed { epoch, total: 0, used: amount },
+                Err(found) => seen = found,
+            }
+        }
+    }
+
+    /// False: sealed by an edit, nothing was added.
+    fn add_used(&self, epoch: Epoch, delta: i64) -> bool {
+        let mut seen = self.used.load();
+        loop {
+            if flags_of(seen) & SEALED != 0 {
+                return false;
+            }
+            let next = match epoch_of(seen).cmp(&epoch) {
+                core::cmp::Ordering::Equal => amount_of(seen).saturating_add(delta).max(0),
+                core::cmp::Ordering::Less => delta.max(0),
+                core::cmp::Ordering::Greater => return true,
+            };
+            match self.used.cas(seen, pack(epoch, 0, next)) {
+                Ok(_) => return true,
+                Err(found) => seen = found,
+            }
+        }
+    }
+
+    /// Take up to `amount` of what is used out of the current window.
+    pub(crate) fn lower_used(&self, amount: i64, now: Millis) {
+        let mut seen = self.used.load();
+        loop {
+            let (epoch, used) = (epoch_of(seen), amount_of(seen));
+            let lowered = used.min(amount);
+            if flags_of(seen) & SEALED != 0 || lowered == 0 {
+                return;
+            }
+            match self.used.cas(seen, pack(epoch, 0, used - lowered)) {
+                Ok(_) => {
+                    self.correct(epoch, -lowered, 0, now);
+                    return;
+                }
+                Err(found) => seen = found,
+            }
+        }
+    }
+
+    pub(crate) fn read(&self, now: Millis) -> Reading {
+        let used = self.used.load();
+        let word = self.word.load();
+        let (epoch, total) = current(word, &self.lattice, now);
+        let used = if epoch_of(used) == epoch { amount_of(used).min(total) } else { 0 };
+        Reading { used, held: total - used, start: self.lattice.start(epoch), reset: self.lattice.end(epoch) }
+    }
+
+    /// Close both words for ever and give what they hold: (taken, used in the same window). Any number of callers get
+    /// the same answer, so whoever meets an unseeded successor can seed it.
+    pub(crate) fn seal(&self) -> (i64, i64) {
+        let word = seal_word(self.word);
+        let used = seal_word(self.used);
+        let epoch = epoch_of(word);
+        let used = if epoch_of(used) == epoch { amount_of(used) } else { 0 };
+        (amount_of(word), used)
+    }
+}
+
+/// Set the seal; the value that it closed.
+pub(crate) fn seal_word(word: &Word) -> u128 {
+    let mut seen = word.load();
+    while flags_of(seen) & SEALED == 0 {
+        let sealed = pack(epoch_of(seen), SEALED, amount_of(seen));
+        match word.cas(seen, sealed) {
+            Ok(_) => return sealed,
+            Err(found) => seen = found,
+        }
+    }
+    seen
+}
+
+/// Give an unseeded counter its first count. Only the first of several equal seeds lands.
+pub(crate) fn seed_word(word: &Word, epoch: Epoch, amount: i64) {
+    let seen = word.load();
+    if flags_of(seen) & UNSEEDED != 0 {
+        // A lost exchange is another helper's equal seed.
+        let _ = word.cas(seen, pack(epoch, 0, amount));
+    }
+}

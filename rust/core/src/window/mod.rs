@@ -1,0 +1,95 @@
+//! Windows: how much was taken, and since when, in one word.
+//!
+//! A [`Reading`] is what a counter shows at one instant. [`fixed`] counts in windows on a lattice of instants,
+//! [`sliding`] in a ring of sub-windows; both decide in a single compare-exchange on their word, and both may be
+//! sealed (their last count frozen) when an edit moves the count to another shape.
+
+pub mod fixed;
+pub mod single;
+pub mod sliding;
+
+use crate::period::Epoch;
+use crate::units::Millis;
+
+/// What one counter shows. `used + held` is what decides; `used` never exceeds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Settled or charged in the current window.
+    pub used: i64,
+    /// Held by open permits in the current window.
+    pub held: i64,
+    /// Start of the current window (for a sliding one: `now` less its length).
+    pub start: Millis,
+    /// When what is counted now will all be gone.
+    pub reset: Millis,
+}
+
+impl Reading {
+    /// `used + held`.
+    #[must_use]
+    pub fn total(&self) -> i64 {
+        self.used.saturating_add(self.held)
+    }
+}
+
+/// The rule of every counter: nothing beyond the limit, and nothing at all once it is reached.
+///
+/// ```
+/// use limen_core::window::admits;
+/// assert!(admits(4, 1, 5));
+/// assert!(!admits(4, 2, 5));
+/// assert!(!admits(5, 0, 5)); // asked 0 behaves as "refuse once usage reaches the limit"
+/// assert!(!admits(0, 0, 0)); // a limit of 0 refuses everything
+/// ```
+#[inline(always)]
+#[must_use]
+pub fn admits(total: i64, asked: i64, limit: i64) -> bool {
+    total < limit && asked <= limit - total
+}
+
+/// What a take found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// Counted in this window.
+    Taken(Epoch),
+    /// No room.
+    Refused,
+    /// The counter was closed by an edit: take the newer policy.
+    Sealed,
+}
+
+/// How a correction met its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// Done whole.
+    Done,
+    /// The window has passed: nothing was done.
+    Rolled,
+    /// An edit has closed the counter: what is still to be added to this window belongs to its successor.
+    Sealed { epoch: Epoch, total: i64, used: i64 },
+}
+
+/// Flags in the low two bits of a word's upper half, below the epoch.
+pub(crate) const SEALED: u64 = 1;
+pub(crate) const UNSEEDED: u64 = 2;
+
+#[inline(always)]
+pub(crate) fn pack(epoch: Epoch, flags: u64, amount: i64) -> u128 {
+    let high = ((epoch.get() << 2) as u64) | flags;
+    (u128::from(high) << 64) | u128::from(amount as u64)
+}
+
+#[inline(always)]
+pub(crate) fn epoch_of(word: u128) -> Epoch {
+    Epoch::from_raw(((word >> 64) as u64 as i64) >> 2)
+}
+
+#[inline(always)]
+pub(crate) fn flags_of(word: u128) -> u64 {
+    ((word >> 64) as u64) & 3
+}
+
+#[inline(always)]
+pub(crate) fn amount_of(word: u128) -> i64 {
+    word as u64 as i64
+}

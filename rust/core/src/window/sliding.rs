@@ -1,0 +1,466 @@
+//! A sliding window: a head word that decides, and a ring of sub-windows that remembers when its count leaves.
+//!
+//! The head holds the newest sub-window and the running total, and decides alone in one exchange. A slot holds what
+//! was taken in one sub-window. Taken in sub-window `q`, an amount counts while the newest is at most
+//! `q + live - 1`, where `live - 1` sub-windows are at least the window's length: never more than the limit in any
+//! true window, at the price of counting up to one sub-window too long.
+//!
+//! The invariant is *head total >= sum of the open live slots*, so that every race errs to refusal:
+//!
+//! - take: head first, then the slot. A slot that was closed in between has left the window; whoever finds it so
+//!   takes its own amount out of the head again.
+//! - turn: **first** the head moves to the new sub-window, total unchanged; **then** the slots that left are closed,
+//!   and whoever closes one takes exactly its content out of the head. The other order lets this happen: A closes an
+//!   old slot and lowers the total, stalls; B, in the old sub-window, fills the room; A moves the head; C, late in
+//!   the old sub-window's true window, finds more room than there is.
+//! - give back: out of the slot first (only while it is open), then out of the head.
+
+use super::fixed::seal_word;
+use super::{Met, Reading, SEALED, Take, admits, amount_of, epoch_of, flags_of, pack};
+use crate::period::Epoch;
+use crate::sync::Word;
+use crate::units::Millis;
+
+/// A slot counts up to this much: 46 bits. A larger limit of a sliding window counts as this one.
+pub(crate) const SLOT_MAX: i64 = (1 << 46) - 1;
+
+const TAG_MASK: u64 = (1 << 34) - 1;
+
+/// Sub-windows of one window and how many of them count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ring {
+    /// Length of a sub-window.
+    pub sub_ms: i64,
+    /// Sub-windows that count: the newest and as many before it as cover the length.
+    pub live: i64,
+}
+
+impl Ring {
+    /// The ring of a window of `length_ms` cut into `buckets`: sub-windows of `ceil(length / buckets)`.
+    ///
+    /// ```
+    /// use limen_core::window::sliding::Ring;
+    /// assert_eq!(Ring::new(60_000, 60), Ring { sub_ms: 1_000, live: 61 });
+    /// assert_eq!(Ring::new(100, 60), Ring { sub_ms: 2, live: 51 });
+    /// ```
+    #[must_use]
+    pub fn new(length_ms: i64, buckets: i64) -> Ring {
+        let sub_ms = (length_ms + buckets - 1) / buckets;
+        Ring { sub_ms, live: (length_ms + sub_ms - 1) / sub_ms + 1 }
+    }
+
+    #[inline(always)]
+    fn at(&self, now: Millis) -> i64 {
+        now.get().div_euclid(self.sub_ms)
+    }
+
+    /// The sub-window that contains `now`, told without a division where it is still `newest`.
+    #[inline(always)]
+    fn index(&self, newest: i64, now: Millis) -> i64 {
+        let into = now.get().wrapping_sub(newest.wrapping_mul(self.sub_ms));
+        if (0..self.sub_ms).contains(&into) { newest } else { self.at(now) }
+    }
+
+    /// The sub-window that contains `now`.
+    #[must_use]
+    pub fn epoch_at(&self, now: Millis) -> Epoch {
+        Epoch::from_raw(self.at(now))
+    }
+
+    /// Start of a sub-window.
+    #[must_use]
+    pub fn start(&self, epoch: Epoch) -> Millis {
+        Millis::new(epoch.get().saturating_mul(self.sub_ms))
+    }
+
+    /// The instant at which what was taken in sub-window `index` no longer counts.
+    fn leaves(&self, index: i64) -> Millis {
+        Millis::new((index + self.live).saturating_mul(self.sub_ms))
+    }
+
+    #[inline(always)]
+    fn place(&self, index: i64) -> usize {
+        index.rem_euclid(self.live) as usize
+    }
+}
+
+/// What may still happen to a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Counts in its sub-window.
+    Open = 0,
+    /// Its sub-window has left, or an edit closed the counter: nothing is added any more.
+    Closed = 1,
+    /// Never used.
+    Empty = 2,
+}
+
+/// One slot, unpacked: 34 bits of the sub-window, 46 of what was taken in it, 46 of what of that is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    tag: u64,
+    total: i64,
+    used: i64,
+    state: State,
+}
+
+const EMPTY: Slot = Slot { tag: 0, total: 0, used: 0, state: State::Empty };
+
+impl Slot {
+    #[inline(always)]
+    fn unpack(word: u128) -> Slot {
+        Slot {
+            tag: (word >> 94) as u64 & TAG_MASK,
+            total: (word >> 48) as i64 & SLOT_MAX,
+            used: (word >> 2) as i64 & SLOT_MAX,
+            state: match word & 3 {
+                0 => State::Open,
+                1 => State::Closed,
+                _ => State::Empty,
+            },
+        }
+    }
+
+    #[inline(always)]
+    fn pack(self) -> u128 {
+        (u128::from(self.tag) << 94)
+            | ((self.total as u128) << 48)
+            | ((self.used as u128) << 2)
+            | self.state as u128
+    }
+
+    fn open(index: i64, total: i64, used: i64) -> Slot {
+        Slot { tag: index as u64 & TAG_MASK, total, used, state: State::Open }
+    }
+}
+
+/// The words of a sliding counter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sliding<'a> {
+    pub(crate) head: &'a Word,
+    pub(crate) slots: &'a [Word],
+    pub(crate) ring: Ring,
+}
+
+impl Sliding<'_> {
+    /// Take `asked` if it fits; second, what could not be taken out of a head that an edit had closed meanwhile.
+    pub(crate) fn take(&self, mut seen: u128, now: Millis, asked: i64, limit: i64) -> (Take, i64) {
+        let limit = limit.min(SLOT_MAX);
+        let mut owed = 0;
+        loop {
+            if flags_of(seen) & SEALED != 0 {
+                return (Take::Sealed, owed);
+            }
+            let newest = epoch_of(seen).get();
+            let index = self.ring.index(newest, now).max(newest);
+            if index > newest {
+                owed += self.turn(seen, index);
+                seen = self.head.load();
+                continue;
+            }
+            let total = amount_of(seen);
+            if !admits(total, asked, limit) {
+                let (freed, left) = self.close_left(index);
+                owed += left;
+                if freed {
+                    seen = self.head.load();
+                    continue;
+                }
+                return (Take::Refused, owed);
+            }
+            let epoch = Epoch::from_raw(index);
+            match self.head.cas(seen, pack(epoch, 0, total + asked)) {
+                Ok(_) => {
+                    owed += self.add_to_slot(index, asked);
+                    return (Take::Taken(epoch), owed);
+                }
+                Err(found) => seen = found,
+            }
+        }
+    }
+
+    /// Move the head to a newer sub-window, then close what left. What could not be taken out of a sealed head.
+    fn turn(&self, seen: u128, index: i64) -> i64 {
+        if cfg!(canary = "slots_closed_before_the_head_moves") {
+            // The fault: room appears while the head still stands in the old sub-window.
+            let owed = self.close_left(index).1;
+            let seen = self.head.load();
+            let _ = self.head.cas(seen, pack(Epoch::from_raw(index), 0, amount_of(seen)));
+            return owed;
+        }
+        match self.head.cas(seen, pack(Epoch::from_raw(index), 0, amount_of(seen))) {
+            Ok(_) => self.close_left(index).1,
+            Err(_) => 0,
+        }
+    }
+
+    /// Close every slot whose sub-window has left when the newest is `index`. Whether anything was freed, and what
+    /// could not be taken out of a sealed head. Any thread may help: a slot is closed once.
+    fn close_left(&self, index: i64) -> (bool, i64) {
+        let (mut freed, mut owed) = (false, 0);
+        for word in self.slots {
+            let mut seen = word.load();
+            loop {
+                let slot = Slot::unpack(seen);
+                if slot.state != State::Open || self.is_live(slot.tag, index) {
+                    break;
+                }
+                match word.cas(seen, Slot { total: 0, used: 0, state: State::Closed, ..slot }.pack()) {
+                    Ok(_) => {
+                        freed |= slot.total > 0;
+                        owed += self.lower_head(slot.total);
+                        break;
+                    }
+                    Err(found) => seen = found,
+                }
+            }
+        }
+        (freed, owed)
+    }
+
+    /// Whether a tag is one of the sub-windows that count when the newest is `index` (or one just ahead of a reader
+    /// that was overtaken).
+    #[inline(always)]
+    fn is_live(&self, tag: u64, index: i64) -> bool {
+        let age = (index as u64).wrapping_sub(tag) & TAG_MASK;
+        age < self.ring.live as u64 || age > TAG_MASK / 2
+    }
+
+    /// Zero, or the amount where the head is sealed and its successor owes it.
+    fn lower_head(&self, amount: i64) -> i64 {
+        self.add_to_head(-amount)
+    }
+
+    fn add_to_head(&self, delta: i64) -> i64 {
+        if delta == 0 {
+            return 0;
+        }
+        let mut seen = self.head.load();
+        loop {
+            if flags_of(seen) & SEALED != 0 {
+                return -delta;
+            }
+            let next = amount_of(seen).saturating_add(delta).max(0);
+            match self.head.cas(seen, pack(epoch_of(seen), 0, next)) {
+                Ok(_) => return 0,
+                Err(found) => seen = found,
+            }
+        }
+    }
+
+    /// What is owed for an amount whose slot is closed: it leaves the head, unless a seal carried it away while its
+    /// sub-window still counted.
+    fn too_late(&self, index: i64, amount: i64) -> i64 {
+        let head = self.head.load();
+        if flags_of(head) & SEALED != 0 && epoch_of(head).get() - index < self.ring.live {
+            return 0;
+        }
+        self.lower_head(amount)
+    }
+
+    /// Record in its slot what the head has counted. A slot that has left meanwhile is too late: the amount leaves
+    /// the head as well. What a sealed head could not give is returned.
+    #[inline(always)]
+    fn add_to_slot(&self, index: i64, amount: i64) -> i64 {
+        let word = &self.slots[self.ring.place(index)];
+        let tag = index as u64 & TAG_MASK;
+        let mut seen = word.load();
+        loop {
+            let slot = Slot::unpack(seen);
+            let (next, leaving) = if slot.state == State::Empty {
+                (Slot::open(index, amount, 0), 0)
+            } else if slot.tag == tag {
+                if slot.state == State::Closed {
+                    return self.too_late(index, amount);
+                }
+                let total = (slot.total + amount).min(SLOT_MAX);
+                // What a full slot cannot remember the head must not count: it would never leave.
+                (Slot { total, ..slot }, amount - (total - slot.total))
+            } else if (tag.wrapping_sub(slot.tag) & TAG_MASK) <= TAG_MASK / 2 {
+                // An older sub-window's slot: whoever replaces it takes its content out of the head.
+                (Slot::open(index, amount, 0), if slot.state == State::Open { slot.total } else { 0 })
+            } else {
+                return self.too_late(index, amount);
+            };
+            match word.cas(seen, next.pack()) {
+                Ok(_) => return self.lower_head(leaving),
+                Err(found) => seen = found,
+            }
+        }
+    }
+
+    /// Add to the slot of `epoch` while it counts, and to the head alike. Second, what a sealed head owes.
+    pub(crate) fn correct(&self, epoch: Epoch, total: i64, used: i64, now: Millis) -> (Met, i64) {
+        let index = epoch.get();
+        let head = self.head.load();
+        let newest = epoch_of(head).get();
+        if flags_of(head) & SEALED == 0 && self.ring.index(newest, now).max(newest) - index >= self.ring.live
+        {
+            return (Met::Rolled, 0);
+        }
+        if total > 0 && self.add_to_head(total) != 0 {
+            return (Met::Sealed { epoch, total, used }, 0);
+        }
+        let raised = total.max(0);
+        let word = &self.slots[self.ring.place(index)];
+        let tag = index as u64 & TAG_MASK;
+        let mut seen = word.load();
+        loop {
+            let slot = Slot::unpack(seen);
+            if slot.tag != tag || slot.state != State::Open {
+                return if flags_of(self.head.load()) & SEALED != 0 {
+                    (Met::Sealed { epoch, total: total.min(0), used }, self.too_late(index, raised))
+                } else {
+                    (Met::Rolled, self.lower_head(raised))
+                };
+            }
+            let next_total = slot.total.saturating_add(total).clamp(0, SLOT_MAX);
+            let next_used = slot.used.saturating_add(used).clamp(0, next_total);
+            match word.cas(seen, Slot { total: next_total, used: next_used, ..slot }.pack()) {
+                // The head ends up moved by what the slot really moved by: it gives exactly that when it leaves.
+                Ok(_) => return (Met::Done, self.lower_head(raised - (next_total - slot.total))),
+                Err(found) => seen = found,
+            }
+        }
+    }
+
+    /// Add to the newest sub-window without asking. What a sealed head could not give is returned beside it.
+    pub(crate) fn charge(&self, amount: i64, now: Millis) -> (Met, i64) {
+        let amount = amount.min(SLOT_MAX);
+        let mut owed = 0;
+        loop {
+            let seen = self.head.load();
+            let newest = epoch_of(seen).get();
+            let index = self.ring.index(newest, now).max(newest);
+            let epoch = Epoch::from_raw(index);
+            if flags_of(seen) & SEALED != 0 {
+                return (Met::Sealed { epoch, total: amount, used: amount }, owed);
+            }
+            if index > newest {
+                owed += self.turn(seen, index);
+                continue;
+            }
+            if self.head.cas(seen, pack(epoch, 0, amount_of(seen).saturating_add(amount))).is_ok() {
+                owed += self.add_to_slot(index, amount);
+                let (met, _) = self.correct(epoch, 0, amount, now);
+                return (if met == Met::Rolled { Met::Done } else { met }, owed);
+            }
+        }
+    }
+
+    /// (used, held) of every slot that counts at `now`, oldest first, with its sub-window.
+    fn live_slots(&self, now: Millis) -> impl Iterator<Item = (i64, Slot)> + '_ {
+        let newest = epoch_of(self.head.load()).get();
+        let index = self.ring.index(newest, now).max(newest);
+        ((index - self.ring.live + 1)..=index).filter_map(move |q| {
+            let slot = Slot::unpack(self.slots[self.ring.place(q)].load());
+            (slot.tag == q as u64 & TAG_MASK && slot.state == State::Open).then_some((q, slot))
+        })
+    }
+
+    pub(crate) fn read(&self, now: Millis) -> Reading {
+        let (mut used, mut total, mut reset) = (0, 0, now);
+        for (q, slot) in self.live_slots(now) {
+            used += slot.used;
+            total += slot.total;
+            if slot.total > 0 {
+                reset = self.ring.leaves(q);
+            }
+        }
+        let start = Millis::new(now.get().saturating_sub((self.ring.live - 1) * self.ring.sub_ms));
+        Reading { used, held: total - used, start, reset }
+    }
+
+    /// The first instant at which `asked` fits if nothing else comes; None where it never does.
+    pub(crate) fn fits_at(&self, now: Millis, asked: i64, limit: i64) -> Option<Millis> {
+        let limit = limit.min(SLOT_MAX);
+        let mut total: i64 = self.live_slots(now).map(|(_, slot)| slot.total).sum();
+        if admits(total, asked, limit) {
+            return Some(now);
+        }
+        for (q, slot) in self.live_slots(now) {
+            total -= slot.total;
+            if admits(total, asked, limit) {
+                return Some(self.ring.leaves(q));
+            }
+        }
+        None
+    }
+
+    /// Take everything that is used out of the window.
+    pub(crate) fn reset_used(&self, now: Millis) {
+        let slots: Vec<(i64, Slot)> = self.live_slots(now).collect();
+        for (q, slot) in slots {
+            self.correct(Epoch::from_raw(q), -slot.used, -slot.used, now);
+        }
+    }
+
+    /// Take everything out of the window.
+    pub(crate) fn empty(&self, now: Millis) {
+        let slots: Vec<(i64, Slot)> = self.live_slots(now).collect();
+        for (q, slot) in slots {
+            self.correct(Epoch::from_raw(q), -slot.total, -slot.used, now);
+        }
+    }
+
+    /// Close the head and every slot for ever: taken, used, and what the head still counts of slots that had left.
+    /// Any number of callers get the same of the first two; what is owed, one of them gets.
+    pub(crate) fn seal(&self) -> (i64, i64, i64) {
+        let head = seal_word(self.head);
+        let newest = epoch_of(head).get();
+        let (mut used, mut owed) = (0, 0);
+        for word in self.slots {
+            let mut seen = word.load();
+            let slot = loop {
+                let slot = Slot::unpack(seen);
+                if slot.state == State::Closed {
+                    break slot;
+                }
+                let live = slot.state == State::Open && self.is_live(slot.tag, newest);
+                let kept = if live { slot } else { Slot { total: 0, used: 0, ..slot } };
+                match word.cas(seen, Slot { state: State::Closed, ..kept }.pack()) {
+                    Ok(_) => {
+                        owed += slot.total - kept.total;
+                        break kept;
+                    }
+                    Err(found) => seen = found,
+                }
+            };
+            if self.is_live(slot.tag, newest) {
+                used += slot.used;
+            }
+        }
+        (amount_of(head), used, owed)
+    }
+
+    /// A slot that was never used.
+    pub(crate) const EMPTY_SLOT: u128 = State::Empty as u128;
+
+    /// Whether the head stands in the sub-window of `now`, or after it.
+    #[inline(always)]
+    pub(crate) fn is_current(&self, head: u128, now: Millis) -> bool {
+        let newest = epoch_of(head).get();
+        self.ring.index(newest, now) <= newest
+    }
+
+    /// Move to `now` and close what left, as a take would. What a sealed head owes.
+    pub(crate) fn advance(&self, now: Millis) -> i64 {
+        let seen = self.head.load();
+        let newest = epoch_of(seen).get();
+        if flags_of(seen) & SEALED != 0 {
+            return 0;
+        }
+        let index = self.ring.index(newest, now).max(newest);
+        let owed = if index > newest { self.turn(seen, index) } else { 0 };
+        owed + self.close_left(index).1
+    }
+
+    /// Give an unseeded counter its first count, all of it in one sub-window. Equal seeds of several helpers land once.
+    pub(crate) fn seed(&self, epoch: Epoch, total: i64, used: i64) {
+        let index = epoch.get();
+        let word = &self.slots[self.ring.place(index)];
+        let total = total.min(SLOT_MAX);
+        let _ = word.cas(EMPTY.pack(), Slot::open(index, total, used.min(total)).pack());
+        super::fixed::seed_word(self.head, epoch, total);
+    }
+}
