@@ -71,7 +71,9 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
     _refuse_workers(workers)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
     # What uvicorn warns of is what strangers send; whoever can send could fill the log.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 

@@ -7,7 +7,7 @@ door.post("/v1/admit", {"virtual_key": key.value, "model": "m"}).status
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from house import House
@@ -46,10 +46,16 @@ class Door(House):
         )
 
     def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Reply:
-        return self.call("POST", path, [body if isinstance(body, bytes) else json.dumps(body).encode()], headers)
+        return self.call(
+            "POST", path, [body if isinstance(body, bytes) else json.dumps(body).encode()], headers
+        )
 
     def call(
-        self, method: str, path: str, parts: Iterable[bytes] = (b"",), headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        parts: Iterable[bytes] = (b"",),
+        headers: Mapping[str, str | None] | None = None,
     ) -> Reply:
         """One request whose body comes in `parts`; a header set to None is left out."""
         given = {"host": "localhost:8080", "content-type": "application/json", **(headers or {})}

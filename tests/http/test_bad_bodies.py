@@ -6,9 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
-
 from door import Door
+from hypothesis import given, strategies as st
 
 NUMBERS = ["-1", "1.5", "true", '"5"', "[]", "{}", "9223372036854775808", "18446744073709551616", "1e400"]
 COUNTS = ["input_tokens", "max_output_tokens", "tokens"]
@@ -77,11 +76,8 @@ def test_money_is_a_number_of_dollars_in_range(door: Door, value: str, text: str
 def test_a_faulty_field_is_named_by_its_path(
     door: Door, value: str, field: str, text: str, param: str
 ) -> None:
-    body = f'{{"virtual_key": "{value}", "{field}": {text}}}'
-    if field not in ("model", "provider"):
-        body = body.replace("}", ', "model": "m", "provider": "p"}') if text[0] not in "{[" else (
-            f'{{"virtual_key": "{value}", "model": "m", "provider": "p", "{field}": {text}}}'
-        )
+    fields = {"virtual_key": f'"{value}"', "model": '"m"', "provider": '"p"', field: text}
+    body = "{" + ", ".join(f'"{name}": {shown}' for name, shown in fields.items()) + "}"
     reply = door.post("/v1/admit", body.encode())
     assert (reply.status, reply.code, reply.param) == (400, "invalid_request", param)
 
@@ -170,7 +166,16 @@ JSON = st.recursive(
 )
 FIELDS = st.sampled_from(
     [
-        *("virtual_key", "model", "provider", "input_tokens", "max_output_tokens", "tokens", "cost_usd", "usage"),
+        *(
+            "virtual_key",
+            "model",
+            "provider",
+            "input_tokens",
+            "max_output_tokens",
+            "tokens",
+            "cost_usd",
+            "usage",
+        ),
         *("headers", "params", "mcp_tool", "fallbacks", "sticky", "id", "request_type", "permit", "as_held"),
         *("format", "prompt_tokens", "images", "reason", "request", "calls", "op", "service_tier", "batch"),
     ]

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-
 from door import Door
+
 from house import MINUTE
 
 
@@ -56,7 +56,11 @@ def test_a_denial_lists_the_limit_and_the_wait(door: Door) -> None:
     admit(door, key)
     door.at(20_500)
     reply = admit(door, key)
-    assert (reply.status, reply.headers["retry-after"], reply.headers["retry-after-ms"]) == (429, "40", "39500")
+    assert (reply.status, reply.headers["retry-after"], reply.headers["retry-after-ms"]) == (
+        429,
+        "40",
+        "39500",
+    )
     assert "x-should-retry" not in reply.headers
     assert '"virtual_key-requests-1m"' in reply.headers["ratelimit"]
     body = reply.body

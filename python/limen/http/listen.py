@@ -1,7 +1,7 @@
 """Where the server listens: the socket, whether only this machine reaches it, and how its address is written.
 
-The socket is bound before the server starts, so that a taken address is known at once, and port 0 has its number
-in the first line that is printed.
+The socket is bound before the server starts: a taken address is known at once, and the first line that is
+printed has the number that port 0 became.
 """
 
 import os
@@ -47,7 +47,7 @@ def bind_tcp(family: socket.AddressFamily, address: tuple[str, int], scheme: str
 
 
 def bind_unix(path: str) -> Bound:
-    """Bind a Unix socket; a socket file that nobody serves any more is replaced. OSError where one is served."""
+    """Bind a Unix socket; a file that nobody serves is replaced. OSError where it is served."""
     if os.path.exists(path):
         _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -1,7 +1,7 @@
 """From a configured engine to a process that serves: what is refused, where it listens, how it ends.
 
-An address that other machines reach is refused without admin credentials, before anything is bound. The Host header
-is checked on loopback, where a web page could otherwise reach the server through a name of its own.
+An address that other machines reach is refused without admin credentials, before anything is bound. The Host
+header is checked on loopback, where a web page could otherwise reach the server through a name of its own.
 """
 
 import os
@@ -24,7 +24,7 @@ CANNOT_START: Final = 3
 
 
 class Refusal(Exception):  # noqa: N818 - it is one, not an error of the program
-    """Why it does not start: 2 where the command line or configuration is wrong, 3 where the machine says no."""
+    """Why it does not start: 2 for a wrong command line or configuration, 3 where the machine says no."""
 
     def __init__(self, exit_code: int, reason: str) -> None:
         super().__init__(reason)
@@ -74,9 +74,7 @@ def run(engine: "Engine", place: Place, ready: Callable[[str], None]) -> None:
 def admin_in_environment() -> bool:
     """True where the environment names the admin: a token, or a user with a password."""
     known = os.environ.get
-    return bool(
-        known("LIMEN_ADMIN_TOKEN") or (known("LIMEN_ADMIN_USER") and known("LIMEN_ADMIN_PASSWORD"))
-    )
+    return bool(known("LIMEN_ADMIN_TOKEN") or (known("LIMEN_ADMIN_USER") and known("LIMEN_ADMIN_PASSWORD")))
 
 
 def _bind(place: Place, has_credentials: bool) -> tuple[listen.Bound, bool]:
