@@ -34,8 +34,8 @@ if hasattr(os, "register_at_fork"):
 class Engine(_core.Engine):
     """Decisions over customers, teams, virtual keys, models and providers, in memory.
 
-    `settings` is a Settings (or a mapping with its names), `clock` a ManualClock for tests and replays, `seed`
-    makes draws repeatable. Any number of threads may call one engine.
+    `settings` is a Settings (or a mapping with its names), `clock` a ManualClock for tests and replays,
+    `seed` makes draws repeatable. Any number of threads may call one engine.
     """
 
     def __new__(
@@ -74,11 +74,13 @@ class Engine(_core.Engine):
     def load(self, path: str | os.PathLike[str], prune: bool = False) -> LoadReport:
         """Take a configuration file, whole or not at all; again, it changes what differs and nothing else.
 
-        `prune` removes what came from a file and is in this one no longer. Anything wrong is an InvalidError
-        (or NotFoundError, ConflictError: that of the first fault) whose `faults` name all of it, with paths in
-        the file.
+        `prune` removes what came from a file and is in this one no longer. Anything wrong is an
+        InvalidError (or NotFoundError, ConflictError: that of the first fault) whose `faults` name all of it,
+        with paths in the file.
         """
-        from limen.resources.config_file import Loading, read_document
+        # Imported here: most of what loads a file is needed by nobody else.
+        from limen.resources.config_file import Loading
+        from limen.resources.document import read_document
 
         document, faults = read_document(path)
         faults.check()

@@ -14,6 +14,7 @@ from typing import Final
 STARS: Final = "********"
 PREFIX: Final = "sk-bf-"
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_VARIANT: Final = "89ab"
 _LONG: Final = 20
 
 
@@ -76,8 +77,6 @@ def digest(value: str) -> bytes:
 
 def new_id() -> str:
     """A random UUID (version 4) as text."""
-    number = int.from_bytes(os.urandom(16), "big")
-    number = number & ~(0xF << 76) | 0x4 << 76
-    number = number & ~(0x3 << 62) | 0x2 << 62
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = os.urandom(16).hex()
+    variant = _VARIANT[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"

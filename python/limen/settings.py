@@ -25,8 +25,8 @@ MAX_TTL_S: Final = 30 * 86_400
 class EstimatePolicy(Struct, frozen=True, kw_only=True):
     """What is held for output that nobody has seen yet.
 
-    `output_tokens` where no maximum is stated, at most `share` of every limit that applies; `fit` says whether
-    a stated maximum that finds no room is cut (`shrink`) or refused (`deny`).
+    `output_tokens` where no maximum is stated, at most `share` of every limit that applies; `fit` says
+    whether a stated maximum that finds no room is cut (`shrink`) or refused (`deny`).
     """
 
     output_tokens: int = 1024

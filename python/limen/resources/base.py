@@ -1,7 +1,7 @@
 """What all entities share: create, get, list, update, delete, each one edit or one read.
 
-An entity's own file says what its bodies hold (`create_shape`, `update_shape`), how one merges (`merge`), what a
-single read shows (`show`), and what goes with it when it is deleted (`erase`).
+An entity's own file says what its bodies hold (`create_shape`, `update_shape`), how one merges (`merge`),
+what a single read shows (`show`), and what goes with it when it is deleted (`erase`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence

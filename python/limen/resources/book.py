@@ -9,7 +9,7 @@ No step of an edit looks at all entities: names and members have their own indic
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeVar
 
@@ -96,7 +96,7 @@ class Draft:
         self.secret_env = book.secret_env
         self.first_rows: list[Row] = []
         self.credentials: dict[str, Credentials] = {}
-        self.after: list[Callable[[], None]] = []
+        self.expected: set[tuple[Kind, str]] = set()
         self._changed: dict[Kind, dict[str, Record | None]] = {kind: {} for kind in KINDS}
         self._at: dict[tuple[Kind, str], str] = {}
         self._linked: dict[Link, dict[str, bool]] = {}
@@ -106,9 +106,11 @@ class Draft:
         changed = self._changed[kind]
         return changed[id] if id in changed else self.book.get(kind, id)
 
-    def find(self, kind: Kind, value: object) -> str | None:
-        """The id of the kept entity that has this unique value."""
-        return self.book.uniques[kind].get(value)
+    def knows(self, kind: Kind, id: str) -> bool:
+        """Whether a body may name it: it is there, or this edit is about to bring it."""
+        changed = self._changed[kind]
+        there = changed[id] is not None if id in changed else id in self.book.records[kind]
+        return there or (kind, id) in self.expected
 
     def put(self, kind: Kind, record: Record, at: str = "") -> None:
         """Take the record; `at` is the path of its body, for a fault that shows at the end only."""
@@ -138,8 +140,8 @@ class Draft:
         for named, name in after:
             self._linked.setdefault((named, name, kind), {})[id] = True
 
-    def _check_unique(self) -> None:
-        """After the last change, so that two entities may swap their names in one edit."""
+    def check_unique(self) -> None:
+        """Note names that are taken: after the last change, so that two may swap theirs in one edit."""
         for kind, changed in self._changed.items():
             taken: dict[object, str] = {}
             for id, record in changed.items():
@@ -163,7 +165,7 @@ class Draft:
 
     def check(self) -> None:
         """Raise if anything is wrong."""
-        self._check_unique()
+        self.check_unique()
         self.faults.check()
         self._check_room()
 
@@ -197,8 +199,6 @@ class Draft:
             self._keep(kind, id, record, data, old)
         for link, members in self._linked.items():
             self._keep_links(link, members)
-        for step in self.after:
-            step()
 
     def _keep(
         self, kind: Kind, id: str, record: Record | None, data: bytes | None, old: Record | None

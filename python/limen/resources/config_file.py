@@ -1,8 +1,8 @@
 """The configuration file: one document, taken whole or not at all, and again without effect.
 
 Its entries are create bodies. Each is read into the record that it describes; where such an entity is there
-already (by id, else by name), the record continues it: ids and usage stay. What then equals the kept record is left
-alone; the fingerprint that was kept with it tells whether somebody had changed it by hand.
+already (by id, else by name), the record continues it: ids and usage stay. What then equals the kept record
+is left alone; the fingerprint that was kept with it tells whether somebody had changed it by hand.
 
     >>> check({"customers": [{"name": ""}], "teams": [{"name": "growth", "customer_id": "acme"}]})[0].param
     'customers[0].name'
@@ -10,8 +10,8 @@ alone; the fingerprint that was kept with it tells whether somebody had changed 
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from limen.errors import Fault, Faults
 from limen.model import LoadReport
@@ -25,14 +25,15 @@ from limen.resources.model_configs import ModelConfigs
 from limen.resources.provider_keys import ProviderKeys
 from limen.resources.providers import Providers
 from limen.resources.reading import identifier
-from limen.resources.records import Kind, ProviderRow, Record, fingerprint
+from limen.resources.records import ProviderRow, Record, VirtualKeyRow, fingerprint
 from limen.resources.rows import Row
 from limen.resources.shape import Body, Field, Shape, check_fixed
 from limen.resources.teams import Teams
 from limen.secret import new_id
 from limen.settings import Settings, merge_settings
 
-AnyResource = Resource[Any, Any, Any]
+AnyResource: TypeAlias = Resource[Any, Any, Any]
+Find: TypeAlias = Callable[[Body, str], str]
 _NOT_YET: Final = ("routing_rules", "pricing_overrides", "price_catalog")
 
 
@@ -82,9 +83,7 @@ class Loading:
         self.book = book
         self.draft = draft
         self.settings = settings
-        self._report = LoadReport(
-            created=[], updated=[], removed=[], restored=[], unchanged=0, warnings=[]
-        )
+        self._report = LoadReport(created=[], updated=[], removed=[], restored=[], unchanged=0, warnings=[])
 
     def take(self, document: Any, prune: bool = False) -> LoadReport:
         """Read the whole document into the draft; its faults say everything that is wrong."""
@@ -146,7 +145,7 @@ class Loading:
             entries.append(Entry(at, body, id, str(body.get(section.title, id))))
         return entries
 
-    def _finder(self, section: Section, bodies: list[Body], stated: set[str]) -> Any:
+    def _finder(self, section: Section, bodies: list[Body], stated: set[str]) -> Find:
         """How an entry without an id finds its entity: by what is unique, else by a name that is alone."""
         kind, title = section.resource.kind, section.title
         if kind in ("customer", "team"):
@@ -166,7 +165,7 @@ class Loading:
 
         return find
 
-    def _by_name(self, section: Section, bodies: list[Body], stated: set[str]) -> Any:
+    def _by_name(self, section: Section, bodies: list[Body], stated: set[str]) -> Find:
         kind = section.resource.kind
         here = Counter(body.get("name") for body in bodies)
         there: dict[str, list[str]] = {}
@@ -190,13 +189,16 @@ class Loading:
         resource, draft = section.resource, self.draft
         old = draft.get(resource.kind, entry.id)
         record: Record | None = resource.merge(None, entry.body, entry.at, draft, entry.id, create=True)
-        if record is None or draft.faults:
-            # Nothing will be published; what follows is read for its faults alone.
+        if record is None:
+            return
+        if draft.faults:
+            # Nothing will be published; the rest is read for its faults, such as a name taken twice.
+            draft.put(resource.kind, record, entry.at)
             return
         if old is not None:
             record = continue_record(old, record)
         if isinstance(resource, FileKeys):
-            resource.take_value(record, old, entry.body, draft)
+            resource.take_value(cast("VirtualKeyRow", record), draft)
         resource.complete(record, draft)
         record.origin = old.origin if old is not None else None
         same = record == old

@@ -1,7 +1,7 @@
 """Reading a configuration file: bounded JSON in which no key stands twice.
 
-A parser keeps the last of two equal keys and says nothing, so half a policy could vanish unseen. Here every object
-is counted as it is closed, and only where one is short are the paths looked for.
+A parser keeps the last of two equal keys and says nothing, so half a policy could vanish unseen. Here every
+object is counted as it is closed, and only where one is short are the paths looked for.
 """
 
 import json

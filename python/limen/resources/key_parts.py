@@ -1,8 +1,8 @@
 """The provider configs and MCP configs inside a virtual key.
 
 A body gives the full set. An entry keeps the config that it names by id, else the first free one of the same
-provider or client: its integer id, its counters, and the fields that the entry leaves out. What is new has the
-id 0 until the record is complete.
+provider or client: its integer id, its counters, and the fields that the entry leaves out. What is new has
+the id 0 until the record is complete.
 """
 
 from collections.abc import Callable, Sequence
@@ -124,6 +124,8 @@ def _key_ids(
         return None
     for index, key_id in enumerate(given):
         record = cast("ProviderKeyRow | None", draft.get("provider_key", key_id))
+        if record is None and draft.knows("provider_key", key_id):
+            continue
         if record is None or record.provider != provider:
             draft.faults.add(f"{at}key_ids[{index}]", f"there is no such key of {provider}", "not_found")
     return list(dict.fromkeys(given))

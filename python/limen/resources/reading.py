@@ -288,7 +288,7 @@ def list_of(read_item: Reader, most: int = MAX_LIST) -> Reader:
     """A list of at most `most`, each read by `read_item`."""
 
     def read(value: object, at: str, faults: Faults) -> list[Any] | Bad:
-        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
+        if not isinstance(value, list | tuple):
             faults.add(at, f"must be a list, not {_shown(value)}")
             return BAD
         if len(value) > most:

@@ -7,6 +7,8 @@ where no file ever had the entity.
 """
 
 import hashlib
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -202,11 +204,29 @@ def unpack(kind: Kind, data: bytes) -> Record:
 _NOT_CONFIGURATION: Final = frozenset({"id", "number", "created", "updated", "origin", "mask", "former"})
 
 
+def _configured_fields(kind: type[Struct]) -> Callable[[Any], tuple[Any, ...]]:
+    names = [name for name in kind.__struct_fields__ if name not in _NOT_CONFIGURATION]
+    return attrgetter(*names)
+
+
+_STRUCTS: Final[tuple[type[Struct], ...]] = (
+    *TYPES.values(),
+    BudgetRow,
+    RateRow,
+    SecretRow,
+    ProviderConfigRow,
+    McpRow,
+)
+_CONFIGURED: Final = {kind: _configured_fields(kind) for kind in _STRUCTS}
+
+
 def _configuration(value: Any) -> Any:
-    if isinstance(value, Struct):
-        names = value.__struct_fields__
-        return [_configuration(getattr(value, name)) for name in names if name not in _NOT_CONFIGURATION]
-    return [_configuration(item) for item in value] if isinstance(value, list) else value
+    fields = _CONFIGURED.get(type(value))
+    if fields is not None:
+        return [_configuration(item) for item in fields(value)]
+    if type(value) is dict:
+        return {key: _configuration(item) for key, item in value.items()}
+    return [_configuration(item) for item in value] if type(value) is list else value
 
 
 def fingerprint(record: Record) -> bytes:

@@ -79,11 +79,12 @@ class Shape:
         """The clean fields of a mapping or a struct. In a create body null is as left out."""
         body = Body()
         body.fixed, body.blank, body.clean = {}, False, False
-        if isinstance(value, Struct):
-            value = fields_of(value)
-        if not isinstance(value, Mapping):
-            faults.add(at, "must be an object")
-            return body
+        if type(value) is not dict:  # asking whether something is a Mapping is slow
+            if isinstance(value, Struct):
+                value = fields_of(value)
+            if not isinstance(value, Mapping):
+                faults.add(at, "must be an object")
+                return body
         before = len(faults)
         body.blank = not value
         prefix = f"{at}." if at else ""

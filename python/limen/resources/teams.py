@@ -43,7 +43,7 @@ class Teams(Resource[TeamRow, Team, ListTeamsResponse]):
         called = need(body, "name", old.name if old else None, at, draft.faults)
         budgets, rate = merged_limits(old, body, at, draft, create)
         customer = body.get("customer_id", old.customer_id if old else None)
-        if customer is not None and draft.get("customer", customer) is None:
+        if customer is not None and not draft.knows("customer", customer):
             draft.faults.add(f"{at}customer_id", "there is no customer with this id", "not_found")
         if called is None:
             return None

@@ -1,7 +1,7 @@
 """Records as answers, with the live usage of their limits laid over.
 
 Here are the plain forms: an entity's own fields, its limits, the ids of others. What a single read embeds
-beside them is added by the entity's own file; a plain form never embeds anything, so nothing nests without end.
+beside them is added by the entity's own file; a plain form embeds nothing, so nothing nests without end.
 """
 
 from typing import Any, Final, cast

@@ -23,6 +23,7 @@ from limen.resources.records import (
     TeamRow,
     VirtualKeyRow,
 )
+from limen.resources.rows import Credentials
 from limen.resources.shape import Body, Field, Null, Shape, nested
 from limen.secret import digest, mask, new_virtual_key
 
@@ -104,9 +105,9 @@ class VirtualKeys(Resource[VirtualKeyRow, VirtualKey, ListVirtualKeysResponse]):
     ) -> tuple[str | None, str | None]:
         """A key belongs to a team or to a customer: attaching it to one takes it from the other."""
         team, customer = body.get("team_id"), body.get("customer_id")
-        if team is not None and draft.get("team", team) is None:
+        if team is not None and not draft.knows("team", team):
             draft.faults.add(f"{at}team_id", "there is no team with this id", "not_found")
-        if customer is not None and draft.get("customer", customer) is None:
+        if customer is not None and not draft.knows("customer", customer):
             draft.faults.add(f"{at}customer_id", "there is no customer with this id", "not_found")
         if team is not None and customer is not None:
             draft.faults.add(f"{at}customer_id", "a key belongs to a team or to a customer, not to both")
@@ -125,8 +126,12 @@ class VirtualKeys(Resource[VirtualKeyRow, VirtualKey, ListVirtualKeysResponse]):
         record.sha256, record.mask = digest(value), mask(value)
         draft.credentials[record.id] = [
             {"value": value, "sha256": None, "until_ms": None},
-            *({"value": None, "sha256": former.sha256, "until_ms": former.until} for former in record.former),
+            *self.former_rows(record),
         ]
+
+    def former_rows(self, record: VirtualKeyRow) -> Credentials:
+        """The values that were rotated out and are still good, as the core knows them."""
+        return [{"value": None, "sha256": row.sha256, "until_ms": row.until} for row in record.former]
 
     def _told(self, record: VirtualKeyRow, draft: Draft) -> VirtualKey:
         answer = super()._told(record, draft)
