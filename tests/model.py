@@ -14,14 +14,17 @@ Where a draw decides, the oracle is told what was drawn (`drawn`) and says wheth
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from math import floor
 
 from model_counter import Counter
+from model_permits import Chain, Permits, violations
 from model_types import (
     Allowed,
     Config,
     Denied,
+    Exclusion,
     Hold,
     Key,
     MisuseError,
@@ -47,25 +50,22 @@ __all__ = [
     "Violation",
 ]
 
-TEXT_TYPES = ("chat_completion", "text_completion", "responses")
 KIND_ORDER = {"tokens": 0, "requests": 1, "budget": 2}
 CODE = {"tokens": "token_limited", "requests": "request_limited", "budget": "budget_exceeded"}
-Chain = list[tuple[str, str, Counter]]
-Verdict = tuple[Target, int, int, int | None]
+Verdict = tuple[Allowed, Chain]
+TELLING = ("limits", "price_unknown", "no_key", "no_weight", "model_blocked", "provider_blocked")
 
 
-class Oracle:
+class Oracle(Permits):
     """`limits`: every limit by its owner (level, owner id). `permits`: every permit that is remembered."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.limits: dict[tuple[str, str], list[Counter]] = {}
+        super().__init__(settings)
         self.keys: dict[str, Key] = {}
         self.team_customer: dict[str, str | None] = {}
         self.model_configs: dict[str, tuple[str, str | None]] = {}
         self.provider_keys: list[ProviderKey] = []
         self.provider_names: set[str] = set()
-        self.permits: list[Allowed] = []
 
     # The policy
 
@@ -94,9 +94,6 @@ class Oracle:
         if kept:
             self.limits[level, owner] = kept
 
-    def counters(self) -> list[Counter]:
-        return [counter for of_owner in self.limits.values() for counter in of_owner]
-
     def known_providers(self) -> set[str]:
         return (
             self.provider_names
@@ -113,32 +110,19 @@ class Oracle:
         code = self.identity(now, request)
         if code:
             return Denied(code)
-        known = [
-            p
-            for p in self.permits
-            if request.id and (p.request.id, p.request.key) == (request.id, request.key)
-        ]
-        if known:
-            if known[0].state == "open" and known[0].request == request:
-                return known[0]
-            raise MisuseError("id_conflict")
+        for permit in self.permits:
+            asked = permit.request
+            if request.id is not None and (asked.id, asked.key) == (request.id, request.key):
+                if permit.state == "open" and asked.sameness() == request.sameness():
+                    return permit
+                raise MisuseError("id_conflict")
         answer = self.decide(now, request, drawn)
         if isinstance(answer, Denied):
             return answer
         if sum(p.state == "open" for p in self.permits) >= self.settings.max_open_permits:
             return Denied("too_many_permits")
-        target, tokens, cost, cut = answer
-        permit = Allowed(
-            target.provider,
-            target.model,
-            tokens,
-            cost,
-            cut,
-            now + self.settings.ttl_ms,
-            request,
-            [],
-        )
-        for level, owner, counter in self.chain(request, target):
+        permit, chain = answer
+        for level, owner, counter in chain:
             if counter.kind == "requests":
                 permit.holds.append(Hold(level, owner, counter, counter.add(now, used=1), 1))
             else:
@@ -151,15 +135,8 @@ class Oracle:
         """The answer of admit, and nothing is taken."""
         self.sweep(now)
         code = self.identity(now, request)
-        if code:
-            return Denied(code)
-        answer = self.decide(now, request, drawn)
-        if isinstance(answer, Denied):
-            return answer
-        target, tokens, cost, cut = answer
-        return Allowed(
-            target.provider, target.model, tokens, cost, cut, now + self.settings.ttl_ms, request, []
-        )
+        answer = Denied(code) if code else self.decide(now, request, drawn)
+        return answer if isinstance(answer, Denied) else answer[0]
 
     def identity(self, now: int, request: Request) -> str | None:
         if request.key is None:
@@ -171,13 +148,20 @@ class Oracle:
         return "virtual_key_blocked" if lapsed or not key.active else None
 
     def decide(self, now: int, request: Request, drawn: str | None) -> Denied | Verdict:
+        key = None if request.key is None else self.keys[request.key]
+        if request.mcp_tool is not None and key is not None:
+            client, tool = request.mcp_tool.split("/", 1)
+            if not {"*", tool} & set(key.tools.get(client, [])):
+                return Denied("mcp_tool_blocked")
         if request.model is None:
             return self.serve(now, request, Target("", ""))
         provider, model = self.split(request.provider or "", request.model)
-        if provider or request.key is None:
-            tried = [Target(provider, model), *self.own_fallbacks(request, model)]
-            return self.first_that_serves(now, request, tried, plain=len(tried) == 1)
-        return self.choose(now, request, model, drawn)
+        own = [fallback.partition("/") for fallback in request.fallbacks or ()]
+        targets = [Target(name, named or model) for name, _, named in own]
+        if provider or key is None:
+            tried = [Target(provider, model), *targets]
+            return self.first_of(now, request, tried, [], plain=not targets)
+        return self.choose(now, request, key, model, targets, drawn)
 
     def split(self, provider: str, model: str) -> tuple[str, str]:
         """`a/b` names provider a where it is known, or stated beside; else it is a name with a slash."""
@@ -186,63 +170,66 @@ class Oracle:
             return first, rest
         return provider, model
 
-    def own_fallbacks(self, request: Request, model: str) -> list[Target]:
-        parts = [fallback.partition("/") for fallback in request.fallbacks or ()]
-        return [Target(provider, named or model) for provider, _, named in parts]
+    # Several targets
 
-    def first_that_serves(
-        self, now: int, request: Request, tried: list[Target], plain: bool
+    def choose(
+        self, now: int, request: Request, key: Key, model: str, own: list[Target], drawn: str | None
     ) -> Denied | Verdict:
-        """In order; where none serves, the first one's refusal, and (not `plain`) why each was left out."""
-        refusals = []
-        for target in tried:
+        """Section 7. `drawn` is the provider that was drawn; it must be one of those that could be."""
+        allowing = [config for config in key.configs if config.allows(model)]
+        positive = [Target(config.provider, model) for config in allowing if config.weight]
+        answers = {target.provider: self.serve(now, request, target) for target in positive}
+        unable = [
+            Exclusion(name, model, refusal)
+            for name, refusal in answers.items()
+            if isinstance(refusal, Denied) and not refusal.shared
+        ]
+        able = [target.provider for target in positive if target.provider not in {x.provider for x in unable}]
+        if able:
+            if drawn is not None:
+                assert drawn in able, f"drew {drawn!r}, but only {able} can serve"
+                return answers[drawn]
+            refusal = answers[able[0]]
+            assert isinstance(refusal, Denied), f"refused, although {able} can serve"
+            return replace(refusal, perhaps=unable)
+        if request.fallbacks is None:
+            spare = sorted(config.provider for config in allowing if config.weight == 0)
+            answer = self.first_of(now, request, [Target(name, model) for name in spare], unable)
+            if not isinstance(answer, Denied) or answer.shared:
+                return answer
+            unable = answer.excluded
+        weightless = Denied("provider_blocked", reason="no_weight")
+        for config in key.configs:
+            if config not in allowing:
+                unable.append(Exclusion(config.provider, model, Denied("model_blocked")))
+            elif config.weight is None:
+                unable.append(Exclusion(config.provider, model, weightless))
+        return self.first_of(now, request, own, unable)
+
+    def first_of(
+        self,
+        now: int,
+        request: Request,
+        targets: list[Target],
+        before: list[Exclusion],
+        plain: bool = False,
+    ) -> Denied | Verdict:
+        """The first target that can serve; where none can, each with its reason, after those `before`.
+        `plain`: there is but one, and its refusal is the whole answer."""
+        excluded = list(before)
+        for target in targets:
             answer = self.serve(now, request, target)
             if not isinstance(answer, Denied):
                 return answer
-            refusals.append(answer)
-        first = refusals[0]
-        if plain:
-            return first
-        excluded = [
-            (target.provider, target.model, self.reason(request, target, refusal))
-            for target, refusal in zip(tried, refusals, strict=True)
-        ]
-        return Denied(first.code, first.limits, first.fits, excluded, refusals)
-
-    def choose(self, now: int, request: Request, model: str, drawn: str | None) -> Denied | Verdict:
-        """Section 7. `drawn` is the provider that was drawn; it must be one of those that could be."""
-        assert request.key is not None
-        configs = self.keys[request.key].configs
-        allowing = [config for config in configs if config.allows(model)]
-        if not allowing:
-            return Denied("model_blocked" if configs else "provider_blocked")
-        if all(config.weight is None for config in allowing):
-            excluded = [(config.provider, model, "no_weight") for config in allowing]
-            refusals = [Denied("provider_blocked") for _ in allowing]
-            return Denied("provider_blocked", excluded=excluded, refusals=refusals)
-        positive = [Target(config.provider, model) for config in allowing if config.weight]
-        able = {
-            t.provider: answer for t in positive if isinstance(answer := self.serve(now, request, t), tuple)
-        }
-        if able:
-            assert drawn in able, f"drew {drawn!r}, but only {list(able)} can serve"
-            return able[drawn]
-        spare = sorted(config.provider for config in allowing if config.weight == 0)
-        automatic = [Target(provider, model) for provider in spare]
-        after = automatic if request.fallbacks is None else self.own_fallbacks(request, model)
-        return self.first_that_serves(now, request, positive + after, plain=False)
-
-    def reason(self, request: Request, target: Target, refusal: Denied) -> str:
-        if refusal.limits:
-            return "limits"
-        if refusal.code == "provider_blocked" and self.access(request, target) == "no_key":
-            return "no_key"
-        return refusal.code
+            if answer.shared or plain:
+                return replace(answer, excluded=excluded)
+            excluded.append(Exclusion(target.provider, target.model, answer))
+        return most_telling(excluded)
 
     # One target
 
     def access(self, request: Request, target: Target) -> str | None:
-        if request.key is None or request.model is None:
+        if request.key is None:
             return None
         configs = [
             config
@@ -289,190 +276,72 @@ class Oracle:
         return [(*owner, counter) for owner in owners for counter in self.limits.get(owner, [])]
 
     def serve(self, now: int, request: Request, target: Target) -> Denied | Verdict:
-        """Access, price, limits of one target: a denial, or tokens and cost to hold and the cut maximum."""
-        blocked = self.access(request, target)
+        """Access, price, limits of one target: a denial, or the permit and what it is to be taken from."""
+        blocked = self.access(request, target) if request.model is not None else None
         if blocked:
-            return Denied("provider_blocked" if blocked == "no_key" else blocked)
-        if request.mcp_tool is not None and request.key is not None:
-            client, tool = request.mcp_tool.split("/", 1)
-            if not {"*", tool} & set(self.keys[request.key].tools.get(client, [])):
-                return Denied("mcp_tool_blocked")
+            return Denied("provider_blocked" if blocked == "no_key" else blocked, reason=blocked)
         chain = self.chain(request, target)
         budgets = [counter for _, _, counter in chain if counter.kind == "budget"]
+        policy = self.settings.unknown_price
         unpriced = request.cost is None and request.model is not None
-        if unpriced and (
-            self.settings.unknown_price == "deny" or (self.settings.unknown_price is None and budgets)
-        ):
-            return Denied("price_unknown")
+        if unpriced and (policy == "deny" or (policy is None and budgets)):
+            return Denied("price_unknown", reason="price_unknown")
 
-        stated = request.input_tokens if request.tokens is None else request.tokens
-        most = request.max_output_tokens or 0
-        deny = self.settings.fit == "deny"
-        asked = {
-            "tokens": stated + (most if deny else min(most, 1)),
-            "requests": 1,
-            "budget": request.cost or 0,
-        }
-        violated = [
-            (level, owner, counter)
-            for level, owner, counter in chain
-            if not counter.fits(now, asked[counter.kind])
-        ]
+        stated, most = request.stated, request.max_output_tokens or 0
+        least = most if self.settings.fit == "deny" else min(most, 1)
+        asked = {"tokens": stated + least, "requests": 1, "budget": request.cost or 0}
         limited = [counter for _, _, counter in chain if counter.kind == "tokens"]
         room = min((counter.room(now) for counter in limited), default=0) - stated
+        violated = [entry for entry in chain if not entry[2].fits(now, asked[entry[2].kind])]
         if violated:
-            return self.refusal(now, violated, asked, room if deny and most else None)
+            denied = refusal(violations(now, violated, asked))
+            denied.shared = self.is_shared(request, denied)
+            tokens = any(limit.kind == "tokens" for limit in denied.limits)
+            if tokens and self.settings.fit == "deny" and request.max_output_tokens is not None:
+                denied.fits = min(max(0, room), most)
+            return denied
+
         cut = None
         output = 0
-        if not limited:
-            stated = 0
-        elif request.max_output_tokens is not None:
+        if request.max_output_tokens is not None and limited:
             output = min(most, room)
             cut = output if output < most else None
-        elif request.request_type in TEXT_TYPES and request.tokens is None and request.model is not None:
+        elif request.guesses() and limited:
             shares = [floor(Decimal(self.settings.share) * counter.limit) for counter in limited]
             output = max(0, min(self.settings.output_tokens, room, *shares))
-        return target, stated + output, asked["budget"] if budgets else 0, cut
+        permit = Allowed(
+            target.provider,
+            target.model,
+            int(any(counter.kind == "requests" for _, _, counter in chain)),
+            stated + output if limited else 0,
+            asked["budget"] if budgets else 0,
+            cut,
+            now + self.settings.ttl_ms,
+            request,
+            [],
+        )
+        return permit, chain
 
-    def refusal(self, now: int, violated: Chain, asked: dict[str, int], room: int | None) -> Denied:
-        limits = []
-        for level, owner, counter in violated:
-            least = asked[counter.kind]
-            passes_at = counter.passes_at(now, least)
-            limits.append(
-                Violation(
-                    counter.kind,
-                    level,
-                    owner,
-                    counter.limit_id,
-                    counter.limit,
-                    counter.used(now),
-                    counter.held(now),
-                    least,
-                    counter.reset_at(now),
-                    None if passes_at is None else passes_at - now,
-                    counter.never(least),
-                )
-            )
-        first = limits[0]
-        same = {
-            v.kind
-            for v in limits
-            if (v.level, v.owner_id, v.limit_id) == (first.level, first.owner_id, first.limit_id)
-        }
-        code = "rate_limited" if same == {"tokens", "requests"} else CODE[first.kind]
-        refused = room is not None and any(v.kind == "tokens" for v in limits)
-        return Denied(code, limits, fits=max(0, room) if refused and room is not None else None)
-
-    # Permits
-
-    def sweep(self, now: int) -> int:
-        """Permits past their time expire; closed ones are forgotten one time to live after closing."""
-        overdue = [p for p in self.permits if p.state == "open" and now >= p.expires_at]
-        for permit in overdue:
-            permit.state, permit.expired, permit.closed_at = "expired", True, permit.expires_at
-            for hold in permit.of("tokens") + permit.of("budget"):
-                hold.entry.held = 0
-                hold.entry.used = hold.amount if self.settings.on_expiry == "charge" else 0
-        self.permits = [
-            p for p in self.permits if p.state == "open" or now < p.closed_at + self.settings.ttl_ms
-        ]
-        return len(overdue)
-
-    def find(self, now: int, permit: Allowed) -> None:
-        self.sweep(now)
-        if permit not in self.permits:
-            raise MisuseError("permit_not_found")
-
-    def settle(
-        self,
-        now: int,
-        permit: Allowed,
-        tokens: int | None = None,
-        cost: int | None = None,
-        as_held: bool = False,
-    ) -> Settled:
-        """Real amounts for held ones, once."""
-        self.find(now, permit)
-        if not as_held and tokens is None and cost is None:
-            raise MisuseError("invalid_request")
-        outcome = (tokens, cost, as_held)
-        if permit.state == "released":
-            raise MisuseError("permit_closed")
-        if permit.answer is not None:
-            if permit.outcome != outcome:
-                raise MisuseError("settle_conflict")
-            return Settled(
-                permit.answer.tokens, permit.answer.cost, permit.answer.overrun, True, permit.expired
-            )
-        real = {
-            "tokens": permit.tokens if as_held else tokens or 0,
-            "budget": permit.cost if cost is None else cost,
-        }
-        overrun = False
-        for kind, amount in real.items():
-            overrun = overrun or (bool(permit.of(kind)) and amount > permit.amount(kind))
-            for hold in permit.of(kind):
-                charge_hold(now, hold, amount)
-        permit.answer = Settled(real["tokens"], real["budget"], overrun, False, permit.expired)
-        permit.state, permit.outcome, permit.closed_at = "settled", outcome, now
-        return permit.answer
-
-    def update(
-        self, now: int, permit: Allowed, tokens: int | None = None, cost: int | None = None
-    ) -> list[Violation]:
-        """Totals so far (tokens that are not said are none); answers which limits are over."""
-        self.find(now, permit)
-        if permit.state != "open":
-            raise MisuseError("permit_closed")
-        if tokens is None and cost is None:
-            raise MisuseError("invalid_request")
-        given = {"tokens": tokens or 0, "budget": permit.totals["budget"] if cost is None else cost}
-        if any(total < permit.totals[kind] for kind, total in given.items()):
-            raise MisuseError("invalid_request")
-        permit.totals |= given
-        for kind, total in given.items():
-            growth = total - permit.amount(kind)
-            if growth <= 0 or not permit.of(kind):
-                continue
-            for hold in permit.of(kind):
-                if hold.counter.counts(hold.entry, now):
-                    hold.entry.held += growth
-                    hold.amount += growth
-                else:
-                    hold.counter.add(now, used=growth)
-                    hold.final += growth
-            if kind == "tokens":
-                permit.tokens = total
-            else:
-                permit.cost = total
-        over = [
-            (hold.level, hold.owner_id, hold.counter)
-            for hold in permit.holds
-            if hold.counter in self.counters() and hold.counter.room(now) < 0
-        ]
-        return self.refusal(now, over, {"tokens": 0, "requests": 0, "budget": 0}, None).limits if over else []
-
-    def release(self, now: int, permit: Allowed, request: bool = False) -> None:
-        """What is held goes back, and the request as well where that is said."""
-        self.find(now, permit)
-        if permit.state == "released" and permit.outcome == (request,):
-            return
-        if permit.state not in ("open", "expired"):
-            raise MisuseError("permit_closed")
-        for hold in permit.holds:
-            if hold.counter.kind != "requests" or request:
-                hold.entry.held = hold.entry.used = 0
-        permit.state, permit.outcome, permit.closed_at = "released", (request,), now
+    def is_shared(self, request: Request, denied: Denied) -> bool:
+        """Whether no limit that only this target meets is in the way: then no other target is tried."""
+        shared = {"virtual_key", "team", "customer"} | (set() if request.fallbacks else {"model"})
+        return {limit.level for limit in denied.limits} <= shared
 
 
-def charge_hold(now: int, hold: Hold, real: int) -> None:
-    """What was held becomes what was used, in its own window; what exceeds it goes where time is now."""
-    hold.entry.held = 0
-    if hold.counter.counts(hold.entry, now):
-        hold.entry.used = max(0, real - hold.final)
-        return
-    hold.entry.used = min(real, hold.amount)
-    excess = real - hold.amount - hold.final
-    if excess > 0:
-        hold.counter.add(now, used=excess)
+def refusal(limits: list[Violation]) -> Denied:
+    """The code is that of the first limit, or of a rate limit that is violated in both of its kinds."""
+    first = limits[0]
+    kinds = {limit.kind for limit in limits if limit.limit_id == first.limit_id}
+    code = "rate_limited" if kinds == {"tokens", "requests"} else CODE[first.kind]
+    return Denied(code, limits, reason="limits")
+
+
+def most_telling(excluded: list[Exclusion]) -> Denied:
+    """Nobody could serve: limits say when to come again, so they come before a price, that before access."""
+    for reason in TELLING:
+        for one in excluded:
+            if one.reason == reason:
+                fits = [x.refusal.fits for x in excluded if x.refusal.fits is not None]
+                told = one.refusal
+                return Denied(told.code, told.limits, fits[0] if fits else None, excluded, told.reason)
+    return Denied("provider_blocked")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from model_counter import Counter, Entry
 
+TEXT_TYPES = ("chat_completion", "text_completion", "responses")
 STATUS = {
     "virtual_key_required": 401,
     "virtual_key_not_found": 401,
@@ -91,6 +92,20 @@ class Request:
     fallbacks: tuple[str, ...] | None = None
     id: str | None = None
 
+    @property
+    def stated(self) -> int:
+        return self.input_tokens if self.tokens is None else self.tokens
+
+    def guesses(self) -> bool:
+        """Whether output is guessed: text, and nothing said about it."""
+        text = self.request_type in TEXT_TYPES and self.model is not None
+        return text and self.max_output_tokens is None and self.tokens is None
+
+    def sameness(self) -> tuple[object, ...]:
+        """What makes two requests with one id the same request."""
+        what = (self.provider or "", self.model, self.request_type, self.mcp_tool)
+        return (*what, self.stated, self.max_output_tokens, self.guesses(), self.cost)
+
 
 @dataclass
 class Violation:
@@ -109,11 +124,16 @@ class Violation:
 
 @dataclass
 class Denied:
+    """`shared`: only limits that every target meets are in the way. `perhaps`: what may be excluded as well,
+    if it was drawn before."""
+
     code: str
     limits: list[Violation] = field(default_factory=list)
     fits: int | None = None
-    excluded: list[tuple[str, str, str]] = field(default_factory=list)
-    refusals: list[Denied] = field(default_factory=list)
+    excluded: list[Exclusion] = field(default_factory=list)
+    reason: str = ""
+    shared: bool = False
+    perhaps: list[Exclusion] = field(default_factory=list)
 
     @property
     def status(self) -> int:
@@ -121,14 +141,26 @@ class Denied:
 
     @property
     def retry_ms(self) -> int | None:
-        """The longest of all limits, None where waiting does not help; of several targets the soonest."""
-        targets = [refusal.retry_ms for refusal in self.refusals if refusal.limits]
-        soonest = [wait for wait in targets if wait is not None]
-        if soonest:
-            return min(soonest)
-        waits = [limit.retry_ms for limit in self.limits]
-        known = [wait for wait in waits if wait is not None]
-        return max(known) if known and len(known) == len(waits) else None
+        """The longest of all its limits, the soonest of several targets; None where waiting does not help."""
+        own = [limit.retry_ms for limit in self.limits]
+        known = [wait for wait in own if wait is not None]
+        waits = [one.refusal.retry_ms for one in self.excluded]
+        if known and len(known) == len(own):
+            waits.append(max(known))
+        return min((wait for wait in waits if wait is not None), default=None)
+
+
+@dataclass
+class Exclusion:
+    """A target that was left out, and its own refusal."""
+
+    provider: str
+    model: str
+    refusal: Denied
+
+    @property
+    def reason(self) -> str:
+        return self.refusal.reason or self.refusal.code
 
 
 @dataclass
@@ -147,6 +179,7 @@ class Hold:
 class Allowed:
     provider: str
     model: str
+    requests: int
     tokens: int
     cost: int
     max_output_tokens: int | None

@@ -235,11 +235,6 @@ TOOLS = [
             ),
         ],
     ),
-    Row(
-        "a blocked model is told before a blocked tool",
-        configured({"provider": "p", "allowed_models": []}),
-        [deny("model_blocked", request={"mcp_tool": "a/b"})],
-    ),
 ]
 
 PRICE = [

@@ -76,6 +76,58 @@ ROWS = [
         [allow(**ANY), deny("request_limited", request=ANY, excluded=[("p", "limits")], retry_after=60.0)],
     ),
     Row(
+        "limits that every target meets are a plain refusal: nobody was left out for them",
+        lambda house: house.key(requests=(1, "1m")),
+        [allow(**ANY), deny("request_limited", request=ANY, excluded=[], retry_after=60.0)],
+    ),
+    Row(
+        "limits that every target meets are not tried again with the fallbacks",
+        lambda house: house.key(requests=(1, "1m")),
+        [allow(), deny("request_limited", request={"fallbacks": ["p/n"]}, excluded=[])],
+    ),
+    Row(
+        "where one target passes sooner than another, the wait is the sooner one",
+        choice(("p", 1), ("q", 1), p={**ONCE, "request_reset_duration": "1h"}, q=ONCE),
+        [allow(provider="p"), allow(provider="q"), deny("request_limited", request=ANY, retry_after=60.0)],
+    ),
+    Row(
+        "where one target waits for its own limit and another for the key's, the wait is the sooner one",
+        lambda house: house.key(
+            requests=(1, "1m"),
+            provider_configs=[
+                {
+                    "provider": "p",
+                    "weight": 1e9,
+                    "allowed_models": ["*"],
+                    "rate_limit": {**ONCE, "request_reset_duration": "1h"},
+                },
+                {"provider": "q", "weight": 1e-9, "allowed_models": ["*"]},
+            ],
+        ),
+        [
+            allow(provider="p"),
+            deny("request_limited", request=ANY, excluded=[("p", "limits")], retry_after=60.0),
+        ],
+    ),
+    Row(
+        "who was left out for want of a weight or a model is listed last",
+        lambda house: house.key(
+            provider_configs=[
+                {"provider": "a", "weight": None, "allowed_models": ["*"]},
+                {"provider": "b", "weight": 1, "allowed_models": ["n"]},
+                {"provider": "c", "weight": 1, "allowed_models": ["*"], "rate_limit": NEVER},
+            ]
+        ),
+        [
+            deny(
+                "request_limited",
+                request=ANY,
+                excluded=[("c", "limits"), ("a", "no_weight"), ("b", "model_blocked")],
+                retry_after=None,
+            )
+        ],
+    ),
+    Row(
         "a config that does not allow the model is no candidate",
         lambda house: house.key(
             provider_configs=[
