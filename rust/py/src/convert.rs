@@ -103,6 +103,12 @@ pub(crate) fn text(value: &Bound<'_, PyAny>, param: impl Display) -> PyResult<Py
     value.extract()
 }
 
+/// Text of any length, not copied: for what is looked up and not kept.
+#[inline]
+pub(crate) fn backed(value: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
+    value.extract()
+}
+
 /// A list of texts, at most [`MAX_TEXTS`].
 pub(crate) fn texts(value: &Bound<'_, PyAny>, param: impl Display) -> PyResult<Vec<PyBackedStr>> {
     let tuple = sequence(value, MAX_TEXTS, &param)?;

@@ -47,3 +47,8 @@ fn exception<'py>(
         .get_or_try_init(py, || Ok::<_, PyErr>(py.import("limen.errors")?.getattr("fault")?.unbind()))?;
     table.bind(py).call1((code, message.unwrap_or_default(), param))
 }
+
+/// The HTTP error body of a denial, as a dict.
+pub(crate) fn denial_body(denial: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    Ok(denial.py().import("limen.wire")?.getattr("denial_body")?.call1((denial,))?.unbind())
+}

@@ -2,12 +2,68 @@
 
 #![deny(unsafe_code)]
 
-mod primitives;
+mod answers;
+mod ask;
+mod clock;
+mod convert;
+mod core;
+mod edits;
+mod engine;
+mod fault;
+mod fields;
+mod words;
 
+/// The compiled core of limen.
 #[pyo3::pymodule]
 mod _core {
+    use limen_core::error::Code;
+    use limen_core::period::Duration;
+    use limen_core::units::Rounding;
+    use pyo3::prelude::*;
+
     #[pymodule_export]
-    use super::primitives::{
-        BudgetCounter, FixedWindow, KeyedLimiter, SlidingWindow, WeightedSampler, WindowStatus,
-    };
+    use super::answers::{Denial, Exclusion, Handle, Held, Limit, Permit, Settlement};
+    #[pymodule_export]
+    use super::clock::ManualClock;
+    #[pymodule_export]
+    use super::engine::Engine;
+
+    /// Called in the child after fork: every engine of the parent raises ForkedError from now on.
+    #[pyfunction]
+    fn forked() {
+        super::core::forked();
+    }
+
+    /// (count, unit) of a duration text. Raises InvalidError with the reason.
+    #[pyfunction]
+    fn parse_duration(text: &Bound<'_, PyAny>) -> PyResult<(u64, String)> {
+        let text = super::convert::text(text, "duration")?;
+        let duration =
+            Duration::parse(&text).map_err(|error| super::convert::fault("duration", error.message()))?;
+        Ok((duration.count(), duration.unit().letter().to_string()))
+    }
+
+    /// Dollars to nano-dollars; `rounding` is exact (within 1e-12 of a whole nano-dollar, else InvalidError) or up.
+    #[pyfunction]
+    #[pyo3(signature = (value, rounding="exact"))]
+    fn parse_dollars(value: &Bound<'_, PyAny>, rounding: &str) -> PyResult<i64> {
+        let rounding = match rounding {
+            "exact" => Rounding::Exact,
+            "up" => Rounding::Up,
+            _ => return Err(super::convert::fault("rounding", "must be exact or up")),
+        };
+        Ok(super::convert::dollars(value, "value", rounding)?.get())
+    }
+
+    /// Every code that the extension raises or refuses with.
+    #[pyfunction]
+    fn error_codes() -> Vec<&'static str> {
+        Code::ALL.iter().map(|code| code.as_str()).collect()
+    }
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("debug_build", cfg!(debug_assertions))
+    }
 }

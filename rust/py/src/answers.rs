@@ -1,0 +1,495 @@
+//! Answers as objects. What nobody reads is not built.
+
+use std::sync::Arc;
+
+use limen_core::answer::{self, Grant, ProviderText};
+use limen_core::permit::Handle as PermitHandle;
+use limen_core::policy::LimitName;
+use limen_core::request::KeyHandle;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyDict, PyString};
+
+use crate::engine::Engine;
+use crate::{fields, words};
+
+/// A virtual key resolved once: it follows later edits of the key, and ends with it.
+#[pyclass(frozen, module = "limen")]
+pub(crate) struct Handle {
+    pub(crate) handle: KeyHandle,
+    pub(crate) engine: u64,
+}
+
+/// What a permit holds: the largest that any level holds.
+#[pyclass(frozen, module = "limen", get_all)]
+pub(crate) struct Held {
+    /// Requests counted.
+    requests: i64,
+    /// Tokens held.
+    tokens: i64,
+    /// Nano-dollars held.
+    cost_nano_usd: i64,
+    /// How the held tokens came about: stated, capped or guessed.
+    reason: &'static str,
+}
+
+/// One limit that a request met, with its numbers: tokens, requests, or nano-dollars where `kind` is budget.
+#[pyclass(frozen, module = "limen")]
+pub(crate) struct Limit {
+    name: Arc<LimitName>,
+    limit: i64,
+    used: i64,
+    held: i64,
+    asked: i64,
+    reset_at_ms: i64,
+    wait_ms: Option<i64>,
+}
+
+impl From<&answer::Violation> for Limit {
+    fn from(violation: &answer::Violation) -> Limit {
+        Limit {
+            name: violation.name.clone(),
+            limit: violation.limit,
+            used: violation.used,
+            held: violation.held,
+            asked: violation.asked,
+            reset_at_ms: violation.reset_at.get(),
+            wait_ms: violation.wait_ms,
+        }
+    }
+}
+
+pub(crate) fn limits(violations: &[answer::Violation]) -> Vec<Limit> {
+    violations.iter().map(Limit::from).collect()
+}
+
+fn seconds(wait_ms: Option<i64>) -> Option<f64> {
+    wait_ms.map(|ms| ms as f64 / 1_000.0)
+}
+
+#[pymethods]
+impl Limit {
+    /// tokens, requests or budget.
+    #[getter]
+    fn kind(&self) -> &'static str {
+        self.name.kind.as_str()
+    }
+
+    /// Whose limit it is.
+    #[getter]
+    fn level(&self) -> &'static str {
+        self.name.level.as_str()
+    }
+
+    /// The owner's id; at the level provider its name.
+    #[getter]
+    fn owner_id(&self) -> &str {
+        &self.name.owner_id
+    }
+
+    /// The budget's or the rate limit's id.
+    #[getter]
+    fn limit_id(&self) -> &str {
+        &self.name.limit_id
+    }
+
+    /// The most that a window may count.
+    #[getter]
+    fn limit(&self) -> i64 {
+        self.limit
+    }
+
+    /// Used in the current window.
+    #[getter]
+    fn used(&self) -> i64 {
+        self.used
+    }
+
+    /// Held in the current window by open permits.
+    #[getter]
+    fn held(&self) -> i64 {
+        self.held
+    }
+
+    /// The least that must fit.
+    #[getter]
+    fn asked(&self) -> i64 {
+        self.asked
+    }
+
+    /// When what counts now will all be gone.
+    #[getter]
+    fn reset_at_ms(&self) -> i64 {
+        self.reset_at_ms
+    }
+
+    /// Seconds until the same request passes if nothing else comes; None where it never does.
+    #[getter]
+    fn retry_after(&self) -> Option<f64> {
+        seconds(self.wait_ms)
+    }
+
+    /// Whether waiting does not help: asked alone is more than the limit, or the limit is 0.
+    #[getter]
+    fn never(&self) -> bool {
+        self.wait_ms.is_none()
+    }
+
+    /// The length of its window, as a duration.
+    #[getter]
+    fn per(&self) -> String {
+        self.name.per.to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Limit(kind={:?}, level={:?}, owner_id={:?}, limit={}, used={}, held={}, asked={}, per={:?}, retry_after={:?})",
+            self.kind(),
+            self.level(),
+            self.owner_id(),
+            self.limit,
+            self.used,
+            self.held,
+            self.asked,
+            self.per(),
+            self.retry_after(),
+        )
+    }
+}
+
+/// A target that could not serve, and why.
+#[pyclass(frozen, module = "limen")]
+pub(crate) struct Exclusion {
+    inner: answer::Exclusion,
+}
+
+#[pymethods]
+impl Exclusion {
+    /// The provider.
+    #[getter]
+    fn provider(&self) -> &str {
+        &self.inner.provider
+    }
+
+    /// The model.
+    #[getter]
+    fn model(&self) -> &str {
+        &self.inner.model
+    }
+
+    /// The provider key that had been drawn, or None.
+    #[getter]
+    fn key_id(&self) -> Option<&str> {
+        self.inner.key_id.as_deref()
+    }
+
+    /// Why it was left out.
+    #[getter]
+    fn reason(&self) -> &'static str {
+        self.inner.reason.as_str()
+    }
+
+    /// The limits that refuse, where they are the reason.
+    #[getter]
+    fn limits(&self) -> Vec<Limit> {
+        limits(&self.inner.limits)
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Exclusion(provider={:?}, model={:?}, reason={:?})",
+            self.inner.provider,
+            self.inner.model,
+            self.reason()
+        )
+    }
+}
+
+/// A permission to call: true, and to be settled or released once.
+#[pyclass(frozen, module = "limen")]
+pub(crate) struct Permit {
+    engine: Py<Engine>,
+    grant: Grant,
+    /// The provider as the request states it.
+    stated: Option<PyBackedStr>,
+    model: Option<Py<PyAny>>,
+    fallbacks: Vec<String>,
+}
+
+impl Permit {
+    pub(crate) fn new(
+        engine: Py<Engine>,
+        grant: Grant,
+        stated: Option<PyBackedStr>,
+        model: Option<Py<PyAny>>,
+        fallbacks: Vec<String>,
+    ) -> Permit {
+        Permit { engine, grant, stated, model, fallbacks }
+    }
+
+    pub(crate) fn handle(&self, engine: u64) -> Option<PermitHandle> {
+        (self.engine.get().core.number == engine).then_some(self.grant.handle)
+    }
+}
+
+#[pymethods]
+impl Permit {
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    /// The provider to call; empty where none takes part.
+    #[getter]
+    fn provider<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        match self.grant.provider {
+            ProviderText::None => PyString::new(py, ""),
+            ProviderText::Known(number) => {
+                PyString::new(py, self.engine.get().core.engine.view().provider_name(number))
+            }
+            ProviderText::Stated => PyString::new(py, self.stated.as_deref().unwrap_or("")),
+        }
+    }
+
+    /// The model to call, without a provider's prefix; empty for a tool alone.
+    #[getter]
+    fn model<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match &self.model {
+            Some(model) => model.bind(py).clone(),
+            None => PyString::new(py, "").into_any(),
+        }
+    }
+
+    /// The provider key to call with; None where the gateway uses its own.
+    #[getter]
+    fn key_id(&self) -> Option<&str> {
+        self.grant.key_id.as_deref()
+    }
+
+    /// Where to go if the target fails, in order, as `provider/model`.
+    #[getter]
+    fn fallbacks(&self) -> Vec<String> {
+        self.fallbacks.clone()
+    }
+
+    /// The rule that chose the target, or None.
+    #[getter]
+    fn rule_id(&self) -> Option<&str> {
+        None
+    }
+
+    /// The most output tokens that may be produced, where the stated maximum was cut to fit; else None.
+    #[getter]
+    fn max_output_tokens(&self) -> Option<i64> {
+        self.grant.max_output_tokens
+    }
+
+    /// What is held.
+    #[getter]
+    fn held(&self) -> Held {
+        Held {
+            requests: self.grant.held_requests,
+            tokens: self.grant.held_tokens,
+            cost_nano_usd: self.grant.held_nano_usd,
+            reason: self.grant.held_reason.as_str(),
+        }
+    }
+
+    /// When it expires, in ms since the Unix epoch.
+    #[getter]
+    fn expires_at_ms(&self) -> i64 {
+        self.grant.expires_at.get()
+    }
+
+    /// The permit as text, for another thread or across HTTP. Whoever has it can settle.
+    #[getter]
+    fn token(&self) -> PyResult<String> {
+        self.engine.get().text_of(self.grant.handle)
+    }
+
+    /// Replace what is held by what was really used, once.
+    ///
+    /// The words are those of the usage, in tokens, seconds, counts and dollars. The same usage again gives the same
+    /// answer, marked repeated. Raises ConflictError (settle_conflict, permit_closed), NotFoundError, InvalidError.
+    #[pyo3(signature = (prompt_tokens=None, completion_tokens=None, *, as_held=None, **usage),
+           text_signature = "($self, prompt_tokens=0, completion_tokens=0, *, as_held=False, **usage)")]
+    fn settle(
+        &self,
+        prompt_tokens: Option<&Bound<'_, PyAny>>,
+        completion_tokens: Option<&Bound<'_, PyAny>>,
+        as_held: Option<&Bound<'_, PyAny>>,
+        usage: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Settlement> {
+        let usage = words::read(prompt_tokens, completion_tokens, usage)?;
+        self.engine.get().settle_handle(self.grant.handle, usage, as_held)
+    }
+
+    /// Tell what a stream has used so far, in all. Answers the limits that are over now.
+    #[pyo3(signature = (prompt_tokens=None, completion_tokens=None, **usage),
+           text_signature = "($self, prompt_tokens=0, completion_tokens=0, **usage)")]
+    fn update(
+        &self,
+        prompt_tokens: Option<&Bound<'_, PyAny>>,
+        completion_tokens: Option<&Bound<'_, PyAny>>,
+        usage: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Vec<Limit>> {
+        let usage = words::read(prompt_tokens, completion_tokens, usage)?;
+        self.engine.get().update_handle(self.grant.handle, &usage)
+    }
+
+    /// Give back what is held; with `request`, the request as well.
+    #[pyo3(signature = (reason=None, request=None), text_signature = "($self, reason=None, request=False)")]
+    fn release(
+        &self,
+        reason: Option<&Bound<'_, PyAny>>,
+        request: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        self.engine.get().release_handle(self.grant.handle, reason, request)
+    }
+
+    /// The RateLimit and RateLimit-Policy fields: for each kind the limit with the least left after this request.
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let headers = PyDict::new(py);
+        let core = &self.engine.get().core;
+        let now = core.clock.now();
+        let readings = core.engine.limits_of(self.grant.handle, now);
+        fields::set(&headers, &fields::of_readings(&readings, now))?;
+        Ok(headers)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!(
+            "Permit(provider={:?}, model={:?}, expires_at_ms={})",
+            self.provider(py).to_str()?,
+            self.model(py).extract::<PyBackedStr>()?.as_ref() as &str,
+            self.grant.expires_at.get()
+        ))
+    }
+}
+
+/// A refusal: false, with its status, code, and every limit that is violated.
+#[pyclass(frozen, module = "limen")]
+pub(crate) struct Denial {
+    inner: Box<answer::Denial>,
+}
+
+impl Denial {
+    pub(crate) fn new(inner: Box<answer::Denial>) -> Denial {
+        Denial { inner }
+    }
+
+    fn status_of(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::fault::status(py, self.inner.code.as_str())
+    }
+}
+
+#[pymethods]
+impl Denial {
+    fn __bool__(&self) -> bool {
+        false
+    }
+
+    /// The HTTP status.
+    #[getter]
+    fn status(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.status_of(py)
+    }
+
+    /// The stable code.
+    #[getter]
+    fn code(&self) -> &'static str {
+        self.inner.code.as_str()
+    }
+
+    /// What a person reads.
+    #[getter]
+    fn message(&self) -> String {
+        fields::message(&self.inner)
+    }
+
+    /// Every limit that is violated, in rank order.
+    #[getter]
+    fn limits(&self) -> Vec<Limit> {
+        limits(&self.inner.limits)
+    }
+
+    /// Output tokens that would fit, where a maximum was refused; else None.
+    #[getter]
+    fn fits(&self) -> Option<i64> {
+        self.inner.fits
+    }
+
+    /// Targets that were left out, in the order in which they were tried.
+    #[getter]
+    fn excluded(&self) -> Vec<Exclusion> {
+        self.inner.excluded.iter().map(|inner| Exclusion { inner: inner.clone() }).collect()
+    }
+
+    /// Seconds to the millisecond until the same request passes; None where waiting does not help.
+    #[getter]
+    fn retry_after(&self) -> Option<f64> {
+        seconds(self.inner.wait_ms())
+    }
+
+    /// Retry-After, retry-after-ms, x-should-retry, RateLimit and RateLimit-Policy as far as they apply.
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let headers = PyDict::new(py);
+        match self.inner.wait_ms() {
+            Some(ms) => {
+                headers.set_item("Retry-After", (ms / 1_000 + i64::from(ms % 1_000 > 0)).to_string())?;
+                headers.set_item("retry-after-ms", ms.to_string())?;
+            }
+            None => headers.set_item("x-should-retry", "false")?,
+        }
+        fields::set(&headers, &fields::of_violations(&self.inner.limits))?;
+        Ok(headers)
+    }
+
+    /// The error body of the HTTP face, as a dict: money in dollars as Decimal, instants as RFC 3339 text.
+    fn body(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        crate::fault::denial_body(slf.as_any())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Denial(code={:?}, message={:?})", self.code(), self.message())
+    }
+}
+
+/// What was charged in the end.
+#[pyclass(frozen, module = "limen", get_all)]
+pub(crate) struct Settlement {
+    /// Nano-dollars.
+    cost_nano_usd: i64,
+    /// Tokens.
+    tokens: i64,
+    /// More was used than was held.
+    overrun: bool,
+    /// The same usage had been settled before: nothing was charged again.
+    repeated: bool,
+    /// The permit had expired.
+    expired: bool,
+    /// Where the cost comes from.
+    price: &'static str,
+}
+
+impl From<answer::Settlement> for Settlement {
+    fn from(settlement: answer::Settlement) -> Settlement {
+        Settlement {
+            cost_nano_usd: settlement.cost_nano_usd,
+            tokens: settlement.tokens,
+            overrun: settlement.overrun,
+            repeated: settlement.repeated,
+            expired: settlement.expired,
+            price: settlement.price.as_str(),
+        }
+    }
+}
+
+#[pymethods]
+impl Settlement {
+    fn __repr__(&self) -> String {
+        format!(
+            "Settlement(cost_nano_usd={}, tokens={}, overrun={}, repeated={}, expired={}, price={:?})",
+            self.cost_nano_usd, self.tokens, self.overrun, self.repeated, self.expired, self.price
+        )
+    }
+}

@@ -1,0 +1,458 @@
+//! The engine's class: its methods convert, call the core once, and convert back.
+
+use std::sync::Arc;
+
+use limen_core::error::{Code, Fault};
+use limen_core::permit::Handle as PermitHandle;
+use limen_core::policy::Kind;
+use limen_core::policy::credentials::Seeds;
+use limen_core::usage::Usage;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyAny, PyBool, PyBytes, PyDict, PyList, PyString};
+
+use crate::answers::{Handle, Limit, Permit, Settlement, limits};
+use crate::ask::{Ask, Given};
+use crate::clock::{Clock, ManualClock};
+use crate::convert;
+use crate::core::{Core, random};
+use crate::{edits, words};
+
+/// Decisions over one policy. `limen.Engine` adds the entities; this class knows resolved rows only.
+#[pyclass(frozen, subclass, module = "limen._core")]
+pub(crate) struct Engine {
+    pub(crate) core: Arc<Core>,
+}
+
+fn flag(value: Option<&Bound<'_, PyAny>>, param: &str) -> PyResult<bool> {
+    match value {
+        None => Ok(false),
+        Some(value) if value.is_none() => Ok(false),
+        Some(value) => value
+            .cast::<PyBool>()
+            .map(|flag| flag.is_true())
+            .map_err(|_| convert::fault(param, "must be true or false")),
+    }
+}
+
+fn kind(text: &str) -> PyResult<Kind> {
+    match text {
+        "tokens" => Ok(Kind::Tokens),
+        "requests" => Ok(Kind::Requests),
+        "budget" => Ok(Kind::Budget),
+        _ => Err(convert::fault("kind", "must be tokens, requests or budget")),
+    }
+}
+
+impl Engine {
+    fn ready(&self) -> PyResult<&Core> {
+        self.core.check().map_err(convert::raise)?;
+        Ok(&self.core)
+    }
+
+    pub(crate) fn text_of(&self, handle: PermitHandle) -> PyResult<String> {
+        self.ready()?.text_of(handle).map_err(convert::raise)
+    }
+
+    /// A permit, or its text.
+    fn permit(&self, permit: &Bound<'_, PyAny>) -> PyResult<PermitHandle> {
+        let core = self.ready()?;
+        if let Ok(permit) = permit.cast::<Permit>() {
+            let own = permit.get().handle(core.number);
+            return own.ok_or_else(|| convert::raise(Fault::new(Code::PermitNotFound)));
+        }
+        let text = permit
+            .cast::<PyString>()
+            .map_err(|_| convert::fault("permit", "must be a permit or its text"))?;
+        core.permit_of(&convert::backed(text)?).map_err(convert::raise)
+    }
+
+    pub(crate) fn settle_handle(
+        &self,
+        handle: PermitHandle,
+        usage: Usage,
+        as_held: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Settlement> {
+        let core = self.ready()?;
+        let closing = words::closing(usage, flag(as_held, "as_held")?)?;
+        let settled = core.engine.settle(handle, &closing, core.clock.now());
+        settled.map(Settlement::from).map_err(convert::raise)
+    }
+
+    pub(crate) fn update_handle(&self, handle: PermitHandle, totals: &Usage) -> PyResult<Vec<Limit>> {
+        let core = self.ready()?;
+        let over = core.engine.update(handle, totals, core.clock.now()).map_err(convert::raise)?;
+        Ok(limits(&over))
+    }
+
+    pub(crate) fn release_handle(
+        &self,
+        handle: PermitHandle,
+        reason: Option<&Bound<'_, PyAny>>,
+        request: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let core = self.ready()?;
+        if let Some(reason) = reason.filter(|reason| !reason.is_none()) {
+            convert::text(reason, "reason")?;
+        }
+        let request = flag(request, "request")?;
+        core.engine.release(handle, request, core.clock.now()).map_err(convert::raise)
+    }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (settings, clock=None, seed=None))]
+    fn new(
+        settings: &Bound<'_, PyDict>,
+        clock: Option<&Bound<'_, ManualClock>>,
+        seed: Option<u64>,
+    ) -> PyResult<Engine> {
+        let secret: [u8; 16] = random().map_err(convert::raise)?;
+        let half = |from: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&secret[from..from + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        let engine = limen_core::engine::Engine::new(edits::settings(settings)?, Seeds::new(half(0), half(8)));
+        let clock = clock.map_or_else(Clock::system, |clock| clock.get().clock());
+        Ok(Engine { core: Arc::new(Core::new(engine, clock, seed)) })
+    }
+
+    /// A key resolved once, by its value or by its id. Raises LimenError virtual_key_not_found.
+    #[pyo3(signature = (value=None, *, id=None))]
+    fn handle(
+        &self,
+        value: Option<&Bound<'_, PyAny>>,
+        id: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Handle> {
+        let core = self.ready()?;
+        let handle = match (value.filter(|value| !value.is_none()), id.filter(|id| !id.is_none())) {
+            (Some(value), None) => {
+                let value = convert::text(value, "value")?;
+                core.engine.handle_of_value(&value, core.clock.now(), &core.here(false, None))
+            }
+            (None, Some(id)) => core.engine.handle_of_id(&convert::text(id, "id")?),
+            _ => return Err(convert::fault("value", "give either the key's value or its id")),
+        };
+        Ok(Handle { handle: handle.map_err(convert::raise)?, engine: core.number })
+    }
+
+    /// May this call be made, and where? A Permit, or a Denial with every limit that refuses.
+    ///
+    /// `key` is a virtual key's value, a handle, or None. Tokens are counts, `cost_usd` dollars. Raises InvalidError for
+    /// what cannot be meant, ConflictError (id_in_progress, id_conflict) for an id that is not free.
+    #[pyo3(signature = (key, model, input_tokens=None, max_output_tokens=None, *, provider=None, request_type=None,
+                        tokens=None, cost_usd=None, usage=None, headers=None, params=None, mcp_tool=None,
+                        fallbacks=None, sticky=None, id=None, now_ms=None),
+           text_signature = "($self, key, model, input_tokens=0, max_output_tokens=None, *, provider=None, \
+                             request_type='chat_completion', tokens=None, cost_usd=None, usage=None, headers=None, \
+                             params=None, mcp_tool=None, fallbacks=None, sticky=None, id=None, now_ms=None)")]
+    #[expect(clippy::too_many_arguments, reason = "the fixed signature of the face")]
+    fn admit<'py>(
+        slf: &Bound<'py, Self>,
+        key: Option<&Bound<'py, PyAny>>,
+        model: Option<&Bound<'py, PyAny>>,
+        input_tokens: Option<&Bound<'py, PyAny>>,
+        max_output_tokens: Option<&Bound<'py, PyAny>>,
+        provider: Option<&Bound<'py, PyAny>>,
+        request_type: Option<&Bound<'py, PyAny>>,
+        tokens: Option<&Bound<'py, PyAny>>,
+        cost_usd: Option<&Bound<'py, PyAny>>,
+        usage: Option<&Bound<'py, PyAny>>,
+        headers: Option<&Bound<'py, PyAny>>,
+        params: Option<&Bound<'py, PyAny>>,
+        mcp_tool: Option<&Bound<'py, PyAny>>,
+        fallbacks: Option<&Bound<'py, PyAny>>,
+        sticky: Option<&Bound<'py, PyAny>>,
+        id: Option<&Bound<'py, PyAny>>,
+        now_ms: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let given = Given {
+            key,
+            model,
+            input_tokens,
+            max_output_tokens,
+            provider,
+            request_type,
+            tokens,
+            cost_usd,
+            usage,
+            headers,
+            params,
+            mcp_tool,
+            fallbacks,
+            sticky,
+            id,
+            now_ms,
+        };
+        ask(slf, &given, true)
+    }
+
+    /// What `admit` would answer now. Takes nothing and spends no draw.
+    #[pyo3(signature = (key, model, input_tokens=None, max_output_tokens=None, *, provider=None, request_type=None,
+                        tokens=None, cost_usd=None, usage=None, headers=None, params=None, mcp_tool=None,
+                        fallbacks=None, sticky=None, id=None, now_ms=None),
+           text_signature = "($self, key, model, input_tokens=0, max_output_tokens=None, *, provider=None, \
+                             request_type='chat_completion', tokens=None, cost_usd=None, usage=None, headers=None, \
+                             params=None, mcp_tool=None, fallbacks=None, sticky=None, id=None, now_ms=None)")]
+    #[expect(clippy::too_many_arguments, reason = "the fixed signature of the face")]
+    fn peek<'py>(
+        slf: &Bound<'py, Self>,
+        key: Option<&Bound<'py, PyAny>>,
+        model: Option<&Bound<'py, PyAny>>,
+        input_tokens: Option<&Bound<'py, PyAny>>,
+        max_output_tokens: Option<&Bound<'py, PyAny>>,
+        provider: Option<&Bound<'py, PyAny>>,
+        request_type: Option<&Bound<'py, PyAny>>,
+        tokens: Option<&Bound<'py, PyAny>>,
+        cost_usd: Option<&Bound<'py, PyAny>>,
+        usage: Option<&Bound<'py, PyAny>>,
+        headers: Option<&Bound<'py, PyAny>>,
+        params: Option<&Bound<'py, PyAny>>,
+        mcp_tool: Option<&Bound<'py, PyAny>>,
+        fallbacks: Option<&Bound<'py, PyAny>>,
+        sticky: Option<&Bound<'py, PyAny>>,
+        id: Option<&Bound<'py, PyAny>>,
+        now_ms: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let given = Given {
+            key,
+            model,
+            input_tokens,
+            max_output_tokens,
+            provider,
+            request_type,
+            tokens,
+            cost_usd,
+            usage,
+            headers,
+            params,
+            mcp_tool,
+            fallbacks,
+            sticky,
+            id,
+            now_ms,
+        };
+        ask(slf, &given, false)
+    }
+
+    /// Replace what a permit holds by what was really used, once. `permit` may be its text.
+    #[pyo3(signature = (permit, prompt_tokens=None, completion_tokens=None, *, as_held=None, **usage),
+           text_signature = "($self, permit, prompt_tokens=0, completion_tokens=0, *, as_held=False, **usage)")]
+    fn settle(
+        &self,
+        permit: &Bound<'_, PyAny>,
+        prompt_tokens: Option<&Bound<'_, PyAny>>,
+        completion_tokens: Option<&Bound<'_, PyAny>>,
+        as_held: Option<&Bound<'_, PyAny>>,
+        usage: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Settlement> {
+        let usage = words::read(prompt_tokens, completion_tokens, usage)?;
+        self.settle_handle(self.permit(permit)?, usage, as_held)
+    }
+
+    /// Tell what a stream has used so far, in all. Answers the limits that are over now.
+    #[pyo3(signature = (permit, prompt_tokens=None, completion_tokens=None, **usage),
+           text_signature = "($self, permit, prompt_tokens=0, completion_tokens=0, **usage)")]
+    fn update(
+        &self,
+        permit: &Bound<'_, PyAny>,
+        prompt_tokens: Option<&Bound<'_, PyAny>>,
+        completion_tokens: Option<&Bound<'_, PyAny>>,
+        usage: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Vec<Limit>> {
+        let usage = words::read(prompt_tokens, completion_tokens, usage)?;
+        self.update_handle(self.permit(permit)?, &usage)
+    }
+
+    /// Give back what a permit holds; with `request`, the request as well.
+    #[pyo3(signature = (permit, reason=None, request=None),
+           text_signature = "($self, permit, reason=None, request=False)")]
+    fn release(
+        &self,
+        permit: &Bound<'_, PyAny>,
+        reason: Option<&Bound<'_, PyAny>>,
+        request: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        self.release_handle(self.permit(permit)?, reason, request)
+    }
+
+    /// Raise NotFoundError permit_not_found unless `key` is a value of the key that the permit was given to.
+    fn check_credential(&self, permit: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        let handle = self.permit(permit)?;
+        let key = convert::text(key, "key")?;
+        if self.core.engine.may_act(handle, &key) {
+            return Ok(());
+        }
+        Err(convert::raise(Fault::new(Code::PermitNotFound)))
+    }
+
+    /// Many requests in one crossing, decided without the GIL: each a mapping with the argument names of `admit`, or a
+    /// tuple `(key, model, input_tokens, max_output_tokens)`. Answers in order; a fault is an item of the answer.
+    fn admit_many<'py>(
+        slf: &Bound<'py, Self>,
+        requests: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let core = slf.get().ready()?;
+        let asks: Vec<PyResult<Ask>> = convert::items(requests, "requests")?
+            .iter()
+            .map(|item| Ask::read_item(core, item))
+            .collect();
+        let answers: Vec<_> = py.detach(|| {
+            asks.iter().map(|ask| ask.as_ref().ok().map(|ask| ask.answer(core, true))).collect()
+        });
+        let engine = slf.clone().unbind();
+        let objects: Vec<Bound<'py, PyAny>> = asks
+            .into_iter()
+            .zip(answers)
+            .map(|(ask, answer)| match (ask, answer) {
+                (Ok(ask), Some(Ok(answer))) => ask.object(py, &engine, answer),
+                (Ok(_), Some(Err(fault))) => Ok(convert::raise(fault).into_value(py).into_bound(py).into_any()),
+                (Err(error), _) => Ok(error.into_value(py).into_bound(py).into_any()),
+                (Ok(_), None) => Ok(py.None().into_bound(py)),
+            })
+            .collect::<PyResult<_>>()?;
+        PyList::new(py, objects)
+    }
+
+    /// Many settlements in one crossing: mappings with `permit` and usage words. Answers in order; a fault is an item of
+    /// the answer.
+    fn settle_many<'py>(
+        &self,
+        py: Python<'py>,
+        settlements: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let core = self.ready()?;
+        let read = |item: &Bound<'py, PyAny>| {
+            let item = item
+                .cast::<PyDict>()
+                .map_err(|_| convert::fault("settlements", "each settlement is a mapping"))?;
+            let (mut usage, mut as_held, mut permit) = (Usage::default(), false, None);
+            for (name, value) in item.iter() {
+                let name = convert::text(&name, "settlements")?;
+                match &*name {
+                    "permit" => permit = Some(self.permit(&value)?),
+                    "as_held" => as_held = flag(Some(&value), "as_held")?,
+                    word => words::set(&mut usage, word, &value, "")?,
+                }
+            }
+            let permit = permit.ok_or_else(|| convert::fault("permit", "is required"))?;
+            Ok((permit, words::closing(usage, as_held)?))
+        };
+        let wanted: Vec<PyResult<_>> =
+            convert::items(settlements, "settlements")?.iter().map(read).collect();
+        let answers: Vec<_> = py.detach(|| {
+            let now = core.clock.now();
+            let settle = |(handle, closing): &(PermitHandle, _)| core.engine.settle(*handle, closing, now);
+            wanted.iter().map(|wanted| wanted.as_ref().ok().map(settle)).collect()
+        });
+        let objects: Vec<Bound<'py, PyAny>> = wanted
+            .into_iter()
+            .zip(answers)
+            .map(|(wanted, answer)| match (wanted, answer) {
+                (_, Some(Ok(settled))) => Ok(Bound::new(py, Settlement::from(settled))?.into_any()),
+                (_, Some(Err(fault))) => Ok(convert::raise(fault).into_value(py).into_bound(py).into_any()),
+                (Err(error), None) => Ok(error.into_value(py).into_bound(py).into_any()),
+                (Ok(_), None) => Ok(py.None().into_bound(py)),
+            })
+            .collect::<PyResult<_>>()?;
+        PyList::new(py, objects)
+    }
+
+    /// The engine's own clock, in ms since the Unix epoch.
+    fn now_ms(&self) -> PyResult<i64> {
+        Ok(self.ready()?.clock.now().get())
+    }
+
+    /// By how many ms the system's clock has leapt ahead without being followed; None where it has not.
+    fn clock_jump_ms(&self) -> PyResult<Option<i64>> {
+        Ok(self.ready()?.clock.jumped())
+    }
+
+    /// Follow the system's clock where it has leapt.
+    fn accept_clock_jump(&self) -> PyResult<()> {
+        self.ready()?.clock.accept();
+        Ok(())
+    }
+
+    /// Make a batch of edits, published together as one snapshot. All or nothing.
+    fn apply(&self, py: Python<'_>, edits: &Bound<'_, PyAny>) -> PyResult<()> {
+        let core = self.ready()?;
+        let edits = edits::read(core, edits)?;
+        // Without the GIL: a thread in a batch may be waiting for the edit that this one makes.
+        py.detach(|| core.engine.apply(&edits, core.clock.now())).map_err(convert::raise)
+    }
+
+    /// For each (limit_id, kind): used, held, start of the current window, its end, in ms.
+    fn read(&self, limits: Vec<(PyBackedStr, PyBackedStr)>) -> PyResult<Vec<(i64, i64, i64, i64)>> {
+        let core = self.ready()?;
+        let now = core.clock.now();
+        let reading = |(id, of): &(PyBackedStr, PyBackedStr)| {
+            let reading = core.engine.read(id, kind(of)?, now).map_err(convert::raise)?;
+            Ok((reading.used, reading.held, reading.start.get(), reading.reset.get()))
+        };
+        limits.iter().map(reading).collect()
+    }
+
+    /// Usage to zero in the current window; what is held stays. Raises NotFoundError.
+    fn reset(&self, limit_id: &str, of: &str) -> PyResult<()> {
+        let core = self.ready()?;
+        core.engine.reset(limit_id, kind(of)?, core.clock.now()).map_err(convert::raise)
+    }
+
+    /// Lower the usage of a budget in its current window (negative: raise it), never below zero. Raises NotFoundError.
+    fn credit(&self, limit_id: &str, nano_usd: i64) -> PyResult<()> {
+        let core = self.ready()?;
+        core.engine.credit(limit_id, nano_usd, core.clock.now()).map_err(convert::raise)
+    }
+
+    /// Permits that are open.
+    fn open_permits(&self) -> PyResult<i64> {
+        Ok(self.ready()?.engine.open_permits())
+    }
+
+    /// Expire permits that are past their time to live, a bounded number per call; how many there were.
+    fn sweep(&self) -> PyResult<u64> {
+        let core = self.ready()?;
+        Ok(core.engine.sweep(core.clock.now()))
+    }
+
+    /// Counts of what was decided, as Prometheus text.
+    fn metrics(&self) -> PyResult<String> {
+        Ok(self.ready()?.engine.metrics())
+    }
+
+    /// Every counter that has counted anything, as a versioned and checksummed image.
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let core = self.ready()?;
+        let image = py.detach(|| core.engine.snapshot(core.clock.now()));
+        Ok(PyBytes::new(py, &image))
+    }
+
+    /// Counters of limits that exist, from an image: {"restored": n, "unknown": n}. Raises InvalidError for an image that
+    /// is damaged or of another version, and changes nothing then.
+    fn restore<'py>(&self, py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyDict>> {
+        let core = self.ready()?;
+        let done = core.engine.restore(data, core.clock.now()).map_err(convert::raise)?;
+        let answer = PyDict::new(py);
+        answer.set_item("restored", done.restored)?;
+        answer.set_item("unknown", done.unknown)?;
+        Ok(answer)
+    }
+
+    /// No call is answered any more: LimenError engine_closed.
+    fn shut(&self) {
+        self.core.close();
+    }
+}
+
+#[inline(always)]
+fn ask<'py>(slf: &Bound<'py, Engine>, given: &Given<'_, 'py>, take: bool) -> PyResult<Bound<'py, PyAny>> {
+    let core = slf.get().ready()?;
+    let ask = Ask::read(core, given)?;
+    let answer = ask.answer(core, take).map_err(convert::raise)?;
+    ask.object(slf.py(), slf.as_unbound(), answer)
+}

@@ -1,0 +1,120 @@
+//! The RateLimit and RateLimit-Policy response fields (draft-ietf-httpapi-ratelimit-headers), and a denial's message.
+
+use std::sync::Arc;
+
+use limen_core::answer::{Denial, Violation};
+use limen_core::policy::{Kind, LimitName};
+use limen_core::units::Millis;
+use limen_core::window::Reading;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// Money is told in whole micro-dollars.
+const NANO_PER_MICRO: i64 = 1_000;
+
+/// One limit in the two fields.
+pub(crate) struct Item<'a> {
+    name: &'a LimitName,
+    remaining: i64,
+    reset_in_ms: i64,
+}
+
+impl Item<'_> {
+    fn units(&self, amount: i64) -> i64 {
+        match self.name.kind {
+            Kind::Budget => amount / NANO_PER_MICRO,
+            Kind::Tokens | Kind::Requests => amount,
+        }
+    }
+
+    fn label(&self) -> String {
+        format!("\"{}-{}-{}\"", self.name.level.as_str(), self.name.kind.as_str(), self.name.per)
+    }
+}
+
+/// The violated limits of a denial.
+pub(crate) fn of_violations(violations: &[Violation]) -> Vec<Item<'_>> {
+    violations
+        .iter()
+        .map(|violation| Item {
+            name: &violation.name,
+            remaining: (violation.limit - violation.used - violation.held).max(0),
+            reset_in_ms: violation.wait_ms.unwrap_or(0),
+        })
+        .collect()
+}
+
+/// For each kind the limit of a permit with the least left.
+pub(crate) fn of_readings(readings: &[(Arc<LimitName>, Reading)], now: Millis) -> Vec<Item<'_>> {
+    [Kind::Tokens, Kind::Requests, Kind::Budget]
+        .into_iter()
+        .filter_map(|kind| {
+            readings
+                .iter()
+                .filter(|(name, _)| name.kind == kind)
+                .map(|(name, reading)| Item {
+                    name,
+                    remaining: name.limit.saturating_sub(reading.total()).max(0),
+                    reset_in_ms: reading.reset.get().saturating_sub(now.get()).max(0),
+                })
+                .min_by_key(|item| item.remaining)
+        })
+        .collect()
+}
+
+/// Both fields, or none where no limit is told about.
+pub(crate) fn set(headers: &Bound<'_, PyDict>, items: &[Item<'_>]) -> PyResult<()> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let (mut limit, mut policy) = (String::new(), String::new());
+    let mut told: Vec<String> = Vec::with_capacity(items.len());
+    for item in items {
+        let label = item.label();
+        if told.contains(&label) {
+            continue;
+        }
+        if !told.is_empty() {
+            limit.push_str(", ");
+            policy.push_str(", ");
+        }
+        let seconds = |ms: i64| ms / 1_000 + i64::from(ms % 1_000 > 0);
+        limit.push_str(&format!(
+            "{label};r={};t={}",
+            item.units(item.remaining),
+            seconds(item.reset_in_ms)
+        ));
+        policy.push_str(&format!(
+            "{label};q={};w={}",
+            item.units(item.name.limit),
+            item.name.per.rolling_ms() / 1_000
+        ));
+        told.push(label);
+    }
+    headers.set_item("RateLimit", limit)?;
+    headers.set_item("RateLimit-Policy", policy)
+}
+
+/// Who refuses, and why, in one line.
+pub(crate) fn message(denial: &Denial) -> String {
+    let Some(first) = denial.limits.first() else { return denial.code.message().to_owned() };
+    let dollars = |amount: i64| match first.name.kind {
+        Kind::Budget => format!("${}", limen_core::units::NanoUsd::new(amount).to_decimal()),
+        Kind::Tokens | Kind::Requests => amount.to_string(),
+    };
+    let more = match denial.limits.len() {
+        1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    format!(
+        "{}: the {} limit of {} {} per {} has {} used and {} held, {} asked{more}",
+        denial.code.message(),
+        first.name.kind.as_str(),
+        first.name.level.as_str(),
+        dollars(first.limit),
+        first.name.per,
+        dollars(first.used),
+        dollars(first.held),
+        dollars(first.asked),
+    )
+}
