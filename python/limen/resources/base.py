@@ -114,6 +114,9 @@ class Resource(Generic[R, A, P]):
         """What in a record can have no effect."""
         return []
 
+    def recognise(self, old: R, body: Body) -> None:
+        """Take read-only fields out of a body that say in other words what is stored."""
+
     def complete(self, record: R, draft: Draft) -> None:
         """Give a record what only the engine makes: its integer ids, its secret value."""
 
@@ -155,6 +158,7 @@ class Resource(Generic[R, A, P]):
         with self.book.edit() as draft:
             old = self._kept(id)
             parsed = self.update_shape.read(body, "", draft.faults)
+            self.recognise(old, parsed)
             if parsed.fixed:
                 check_fixed(parsed, plain(self.show(old)), "", draft.faults)
             record = self.merge(old, parsed, "", draft, id, create=False)

@@ -49,9 +49,10 @@ LIVE: Final = frozenset(
         "request_last_reset",
         "created_at",
         "updated_at",
+        "warnings",
     }
 )
-"""Fields that move by themselves: accepted wherever an answer shows them, whatever they say."""
+"""Fields that say nothing about configuration: accepted wherever an answer shows them, whatever they say."""
 
 
 class Body(dict[str, Any]):

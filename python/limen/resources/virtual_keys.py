@@ -15,7 +15,17 @@ from limen.resources.base import Paging, Resource, filter_id, merged_limits, nee
 from limen.resources.book import Draft
 from limen.resources.key_parts import mcp_shape, merge_mcp, merge_providers, number_parts, provider_shape
 from limen.resources.limits import limit_fields
-from limen.resources.reading import boolean, description, instant, integer, list_of, name, one_of, reference
+from limen.resources.reading import (
+    MAX_ID,
+    boolean,
+    description,
+    instant,
+    integer,
+    list_of,
+    name,
+    one_of,
+    reference,
+)
 from limen.resources.records import (
     CustomerRow,
     FormerRow,
@@ -115,6 +125,17 @@ class VirtualKeys(Resource[VirtualKeyRow, VirtualKey, ListVirtualKeysResponse]):
             team = None if "team_id" in body else record.team_id
             customer = None if "customer_id" in body else record.customer_id
         return team, customer
+
+    def recognise(self, old: VirtualKeyRow, body: Body) -> None:
+        """The answers of create and rotate hold the value itself."""
+        value = body.fixed.get("value")
+        if (
+            isinstance(value, str)
+            and len(value) <= MAX_ID
+            and value.isascii()
+            and digest(value) == old.sha256
+        ):
+            del body.fixed["value"]
 
     def complete(self, record: VirtualKeyRow, draft: Draft) -> None:
         number_parts(record, draft)
