@@ -1,8 +1,8 @@
 //! Windows on their own, without an engine: one limit, one counter.
 
-use super::fixed::Fixed;
+use super::fixed::{Fixed, seal_word};
 use super::sliding::{Ring, Sliding};
-use super::{Take, admits, pack};
+use super::{SEALED, Take, admits, amount_of, epoch_of, flags_of, pack};
 use crate::period::{Epoch, Lattice};
 use crate::sync::Word;
 use crate::units::Millis;
@@ -29,6 +29,19 @@ const BEFORE_ALL: Epoch = Epoch::from_raw(-(1 << 60));
 
 fn before_all() -> Word {
     Word::new(pack(BEFORE_ALL, 0, 0))
+}
+
+/// Seal a deciding word for good, if `total` says that nothing counts. Whoever takes meanwhile changes the word, and
+/// the exchange fails.
+fn seal_if_empty(word: &Word, total: impl Fn(u128) -> i64) -> bool {
+    let mut seen = word.load();
+    while flags_of(seen) & SEALED == 0 && total(seen) == 0 {
+        match word.cas(seen, pack(epoch_of(seen), SEALED, 0)) {
+            Ok(_) => return true,
+            Err(found) => seen = found,
+        }
+    }
+    false
 }
 
 /// Windows one after the other, on the lattice `anchor + k x length`.
@@ -70,7 +83,23 @@ impl FixedWindow {
     /// Take `cost` if it fits.
     #[inline]
     pub fn take(&self, cost: i64, now: Millis) -> bool {
-        matches!(self.fixed().take(self.word.load(), now, cost, self.limit), Take::Taken(_))
+        matches!(self.try_take(cost, now), Take::Taken(_))
+    }
+
+    /// As [`FixedWindow::take`], told apart from a window that was closed.
+    #[inline]
+    pub fn try_take(&self, cost: i64, now: Millis) -> Take {
+        self.fixed().take(self.word.load(), now, cost, self.limit)
+    }
+
+    /// Close it for good: nothing is taken any more.
+    pub fn close(&self) {
+        seal_word(&self.word);
+    }
+
+    /// Close it for good if nothing counts at `now`; whether it was closed by this call.
+    pub fn close_if_empty(&self, now: Millis) -> bool {
+        seal_if_empty(&self.word, |word| self.fixed().total(word, now))
     }
 
     /// Whether `cost` fits.
@@ -133,7 +162,24 @@ impl SlidingWindow {
     /// Take `cost` if it fits.
     #[inline]
     pub fn take(&self, cost: i64, now: Millis) -> bool {
-        matches!(self.sliding().take(self.head.load(), now, cost, self.limit).0, Take::Taken(_))
+        matches!(self.try_take(cost, now), Take::Taken(_))
+    }
+
+    /// As [`SlidingWindow::take`], told apart from a window that was closed.
+    #[inline]
+    pub fn try_take(&self, cost: i64, now: Millis) -> Take {
+        self.sliding().take(self.head.load(), now, cost, self.limit).0
+    }
+
+    /// Close it for good: nothing is taken any more.
+    pub fn close(&self) {
+        seal_word(&self.head);
+    }
+
+    /// Close it for good if nothing counts at `now`; whether it was closed by this call.
+    pub fn close_if_empty(&self, now: Millis) -> bool {
+        self.sliding().advance(now);
+        seal_if_empty(&self.head, amount_of)
     }
 
     /// Whether `cost` fits.
