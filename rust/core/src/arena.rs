@@ -15,14 +15,14 @@ use std::sync::{Arc, Mutex as OsMutex, OnceLock, Weak};
 
 use crate::period::{Epoch, Lattice};
 use crate::policy::{Kind, LimitName};
-use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, Word, lock};
+use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, Word, lock, sized};
 use crate::units::Millis;
 use crate::window::fixed::{Fixed, seed_word};
 use crate::window::sliding::{Ring, Sliding};
 use crate::window::{Met, Reading, SEALED, Take, UNSEEDED, amount_of, epoch_of, flags_of, pack};
 
 /// Cells in the first chunk; each further one doubles.
-const FIRST_CHUNK: u32 = 64;
+const FIRST_CHUNK: u32 = sized(64, 2);
 const CHUNKS: usize = 26;
 
 /// Where a counter is, and in which of its lives.
@@ -93,7 +93,7 @@ struct Chunk {
 }
 
 /// Sub-windows of an engine's sliding limits.
-pub const BUCKETS: i64 = 60;
+pub const BUCKETS: i64 = sized(60, 2) as i64;
 const RING_SLOTS: usize = BUCKETS as usize + 1;
 
 /// All counters of one engine.

@@ -3,10 +3,9 @@
 //! An id belongs to a virtual key. It is kept as long as its permit is remembered: the entry names the permit's
 //! handle, and a handle whose record has been given to another permit makes the entry void.
 
-use std::sync::Mutex;
-
 use crate::answer::Grant;
 use crate::policy::Map;
+use crate::sync::{Mutex, lock};
 
 const SHARDS: usize = 16;
 
@@ -38,13 +37,13 @@ pub(crate) enum Claim {
 
 impl Default for Ids {
     fn default() -> Ids {
-        Ids { shards: std::array::from_fn(|_| Mutex::default()) }
+        Ids { shards: std::array::from_fn(|_| Mutex::new(Map::default())) }
     }
 }
 
 impl Ids {
-    fn shard(&self, id: u128) -> std::sync::MutexGuard<'_, Map<u128, Entry>> {
-        self.shards[id as usize % SHARDS].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn shard(&self, id: u128) -> impl core::ops::DerefMut<Target = Map<u128, Entry>> + '_ {
+        lock(&self.shards[id as usize % SHARDS])
     }
 
     /// Claim an id. `remembered` tells whether the permit of an entry is still known.

@@ -13,6 +13,8 @@ mod decide;
 pub mod engine;
 pub mod error;
 mod ids;
+#[cfg(all(test, loom))]
+mod models;
 pub mod period;
 pub mod permit;
 pub mod policy;

@@ -3,9 +3,9 @@
 use core::fmt::Write;
 
 use crate::error::Code;
-use crate::sync::{AtomicU64, Ordering, thread_number};
+use crate::sync::{AtomicU64, Ordering, sized, thread_number};
 
-const STRIPES: usize = 8;
+const STRIPES: usize = sized(8, 1) as usize;
 
 /// One thread's share of the counts, on cache lines of its own.
 #[derive(Debug)]

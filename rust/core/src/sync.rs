@@ -2,11 +2,17 @@
 //!
 //! Everything else asks for its words here, so that a model checker's words can stand in their place: under
 //! `--cfg loom` and `--cfg shuttle` the same code runs on the checkers' types. Neither checker knows 128-bit
-//! atomics; there [`Word`] is a stand-in, a checker's mutex around the value: it explores every order of the
-//! operations, and says nothing about weaker memory orders (ours are Acquire loads and AcqRel exchanges).
+//! atomics; there [`Word`] is a stand-in, a 64-bit atomic of the checker that holds the *number* of the value in a
+//! table of all values seen. Equal values have equal numbers, so a compare-exchange of numbers succeeds exactly
+//! where one of values would, in one step and with the orderings that the real word has.
 //!
 //! On x86-64 and aarch64 a [`Word`] is one lock-free compare-exchange. Where a processor has none,
 //! `portable-atomic` falls back to a small spin lock: still exact, no longer lock-free.
+
+/// A size as it is, or the small one that a model checker can explore.
+pub(crate) const fn sized(real: u32, checked: u32) -> u32 {
+    if cfg!(any(loom, shuttle)) { checked } else { real }
+}
 
 #[cfg(not(any(loom, shuttle)))]
 mod imp {
@@ -92,8 +98,26 @@ mod imp {
     pub(crate) use checker::sync::Mutex;
     pub(crate) use checker::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
+    /// Every value that any word has had; its place is its number.
+    static VALUES: std::sync::Mutex<Vec<u128>> = std::sync::Mutex::new(Vec::new());
+    static NUMBERS: std::sync::Mutex<std::collections::BTreeMap<u128, u64>> =
+        std::sync::Mutex::new(std::collections::BTreeMap::new());
+
+    fn number_of(value: u128) -> u64 {
+        let mut numbers = NUMBERS.lock().expect("no panic while held");
+        *numbers.entry(value).or_insert_with(|| {
+            let mut values = VALUES.lock().expect("no panic while held");
+            values.push(value);
+            values.len() as u64 - 1
+        })
+    }
+
+    fn value_of(number: u64) -> u128 {
+        VALUES.lock().expect("no panic while held")[number as usize]
+    }
+
     #[derive(Debug)]
-    pub(crate) struct Word(Mutex<u128>);
+    pub(crate) struct Word(AtomicU64);
 
     impl Default for Word {
         fn default() -> Word {
@@ -103,25 +127,22 @@ mod imp {
 
     impl Word {
         pub(crate) fn new(value: u128) -> Word {
-            Word(Mutex::new(value))
+            Word(AtomicU64::new(number_of(value)))
         }
 
         pub(crate) fn load(&self) -> u128 {
-            *self.0.lock().expect("no panic while held")
+            value_of(self.0.load(Ordering::Acquire))
         }
 
         pub(crate) fn cas(&self, old: u128, new: u128) -> Result<u128, u128> {
-            let mut value = self.0.lock().expect("no panic while held");
-            let found = *value;
-            if found == old {
-                *value = new;
-                return Ok(old);
-            }
-            Err(found)
+            self.0
+                .compare_exchange(number_of(old), number_of(new), Ordering::AcqRel, Ordering::Acquire)
+                .map(value_of)
+                .map_err(value_of)
         }
 
         pub(crate) fn store(&self, value: u128) {
-            *self.0.lock().expect("no panic while held") = value;
+            self.0.store(number_of(value), Ordering::Release);
         }
     }
 

@@ -15,16 +15,18 @@ use std::sync::OnceLock;
 use super::Handle;
 use crate::arena::Slot;
 use crate::period::Epoch;
-use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, lock, thread_number, wait_a_moment};
+use crate::sync::{
+    AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, lock, sized, thread_number, wait_a_moment,
+};
 use crate::units::Millis;
 
 /// Threads are spread over this many rings, so that two of them seldom share one.
-const STRIPES: usize = 8;
-const STRIPE_BITS: u32 = 3;
-const FIRST_CHUNK: u32 = 256;
+const STRIPE_BITS: u32 = sized(3, 0);
+const STRIPES: usize = 1 << STRIPE_BITS;
+const FIRST_CHUNK: u32 = sized(256, 2);
 const CHUNKS: usize = 22;
 /// Counters in one body; a longer list goes on in another.
-const ENTRIES: usize = 24;
+const ENTRIES: usize = sized(24, 2) as usize;
 
 /// What may be done with a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

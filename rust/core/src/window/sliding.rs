@@ -154,7 +154,7 @@ impl Sliding<'_> {
             let newest = epoch_of(seen).get();
             let index = self.ring.index(newest, now).max(newest);
             if index > newest {
-                owed += self.turn(seen, index);
+                owed += self.turn(seen, index).unwrap_or(0);
                 seen = self.head.load();
                 continue;
             }
@@ -179,19 +179,18 @@ impl Sliding<'_> {
         }
     }
 
-    /// Move the head to a newer sub-window, then close what left. What could not be taken out of a sealed head.
-    fn turn(&self, seen: u128, index: i64) -> i64 {
+    /// Move the head to a newer sub-window, then close what left. What could not be taken out of a sealed head; None
+    /// where the head was no longer as seen: then nothing was moved, and nothing may be closed.
+    fn turn(&self, seen: u128, index: i64) -> Option<i64> {
         if cfg!(canary = "slots_closed_before_the_head_moves") {
             // The fault: room appears while the head still stands in the old sub-window.
             let owed = self.close_left(index).1;
             let seen = self.head.load();
             let _ = self.head.cas(seen, pack(Epoch::from_raw(index), 0, amount_of(seen)));
-            return owed;
+            return Some(owed);
         }
-        match self.head.cas(seen, pack(Epoch::from_raw(index), 0, amount_of(seen))) {
-            Ok(_) => self.close_left(index).1,
-            Err(_) => 0,
-        }
+        self.head.cas(seen, pack(Epoch::from_raw(index), 0, amount_of(seen))).ok()?;
+        Some(self.close_left(index).1)
     }
 
     /// Close every slot whose sub-window has left when the newest is `index`. Whether anything was freed, and what
@@ -337,7 +336,7 @@ impl Sliding<'_> {
                 return (Met::Sealed { epoch, total: amount, used: amount }, owed);
             }
             if index > newest {
-                owed += self.turn(seen, index);
+                owed += self.turn(seen, index).unwrap_or(0);
                 continue;
             }
             if self.head.cas(seen, pack(epoch, 0, amount_of(seen).saturating_add(amount))).is_ok() {
@@ -445,14 +444,21 @@ impl Sliding<'_> {
 
     /// Move to `now` and close what left, as a take would. What a sealed head owes.
     pub(crate) fn advance(&self, now: Millis) -> i64 {
-        let seen = self.head.load();
-        let newest = epoch_of(seen).get();
-        if flags_of(seen) & SEALED != 0 {
-            return 0;
+        loop {
+            let seen = self.head.load();
+            let newest = epoch_of(seen).get();
+            if flags_of(seen) & SEALED != 0 {
+                return 0;
+            }
+            let index = self.ring.index(newest, now).max(newest);
+            if index == newest {
+                return self.close_left(index).1;
+            }
+            // Not moved, because somebody took in the old sub-window meanwhile: nothing has left it yet.
+            if let Some(owed) = self.turn(seen, index) {
+                return owed;
+            }
         }
-        let index = self.ring.index(newest, now).max(newest);
-        let owed = if index > newest { self.turn(seen, index) } else { 0 };
-        owed + self.close_left(index).1
     }
 
     /// Give an unseeded counter its first count, all of it in one sub-window. Equal seeds of several helpers land once.
