@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, settings
 
-from house import House
+pytest.register_assert_rewrite("house", "rows", "twin")
+
+from house import House  # noqa: E402  (after the line above, which makes its assertions tell what they saw)
 
 settings.register_profile(
     "ci",

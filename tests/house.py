@@ -44,13 +44,14 @@ class House:
         requests: tuple[int, str] | None = None,
         budget: tuple[float, str] | None = None,
         window: str | None = None,
+        aligned: bool = False,
         **body: Any,
     ) -> Any:
         self.made += 1
         whole = {
             "name": f"key {self.made}",
             "provider_configs": [{"provider": "p", "weight": 1.0, "allowed_models": ["*"]}],
-            **limits(tokens, requests, budget, window),
+            **limits(tokens, requests, budget, window, aligned=aligned),
             **body,
         }
         return self.engine.virtual_keys.create(whole)

@@ -74,7 +74,6 @@ WORDS = [
     ("cost_usd", MONEY),
     ("reported_cost_usd", MONEY),
     ("nonsense", [1, None]),
-    (LONG, [1]),
 ]
 
 
@@ -130,8 +129,7 @@ def bad_requests() -> Iterator[tuple[str, dict[str, Any]]]:
     yield from (("sticky", {"sticky": value}) for value in (LONG, 5, b"x", True, []))
     yield from (("key", {"key": value}) for value in (5, True, b"key", [], 1.0, {}))
     yield from (
-        ("request_type", {"request_type": value})
-        for value in ("", "chat", "Chat_Completion", LONG, 5, None, True)
+        ("request_type", {"request_type": value}) for value in ("", "chat", "Chat_Completion", LONG, 5, True)
     )
     yield from (
         ("mcp_tool", {"mcp_tool": value})
@@ -148,7 +146,7 @@ def bad_requests() -> Iterator[tuple[str, dict[str, Any]]]:
     yield from (("usage", {"usage": value}) for value in (5, "prompt_tokens", ["prompt_tokens"], True))
     for name in COUNT_WORDS:
         yield from ((f"usage.{name}", {"usage": {name: value}}) for value in COUNTS)
-    for name, values in WORDS[:-1]:
+    for name, values in WORDS:
         yield from ((f"usage.{name}", {"usage": {name: value}}) for value in values)
     yield ("input_tokens", {"usage": {"prompt_tokens": 1}, "input_tokens": 1})
     yield ("tokens", {"usage": {"prompt_tokens": 1}, "tokens": 1})
@@ -177,6 +175,7 @@ def bad_usage() -> Iterator[tuple[str, dict[str, Any]]]:
         yield from ((name, {name: value}) for value in COUNTS)
     for name, values in WORDS:
         yield from ((name, {name: value}) for value in values)
+    yield ("usage", {LONG: 1})
 
 
 @rows(*bad_usage())
@@ -185,11 +184,9 @@ def test_faulty_usage_is_refused_with_the_word(
     bench: Bench, call: str, param: str, request_: dict[str, Any]
 ) -> None:
     fault = bench.unchanged(
-        lambda: getattr(bench.engine, call)(bench.permit, **request_), "invalid_request", None
+        lambda: getattr(bench.engine, call)(bench.permit, **request_), "invalid_request", param
     )
     assert isinstance(fault, limen.InvalidError)
-    assert fault.param is not None
-    assert param.startswith(fault.param[:100])
 
 
 NOTHING = [("settle", {}), ("update", {}), ("settle", {"as_held": False}), ("settle", {"batch": True})]

@@ -12,7 +12,7 @@ from rows import Policy, Row, allow, at, deny, do, edit, instant, limited, reads
 OPEN = {"require_virtual_key": False}
 STAR = [{"provider": "p", "weight": 1, "allowed_models": ["*"]}]
 ONCE = {"request_max_limit": 1, "request_reset_duration": "1m"}
-TIGHT = limits(tokens=(5, "1m"), requests=(1, "1m"), budget=(1, "1h"))
+TIGHT = {"tokens": (5, "1m"), "requests": (1, "1m"), "budget": (1, "1h")}
 LEVELS = ["provider_config", "virtual_key", "team", "customer", "model_provider", "model", "provider"]
 
 
@@ -21,8 +21,9 @@ def configured(*configs: dict[str, Any], **body: Any) -> Policy:
     return lambda house: house.key(provider_configs=[{"weight": 1, **config} for config in configs], **body)
 
 
-def seven_levels(body: dict[str, Any]) -> Policy:
+def seven_levels(limited: dict[str, Any]) -> Policy:
     """The same limits at every level."""
+    body = limits(**limited)
 
     def made(house: House) -> Any:
         engine = house.engine
@@ -31,7 +32,7 @@ def seven_levels(body: dict[str, Any]) -> Policy:
         engine.model_configs.create({"model_name": "m", "provider": "p", **body})
         engine.model_configs.create({"model_name": "m", **body})
         engine.providers.update("p", body)
-        return house.key(team_id=team.id, provider_configs=[{**STAR[0], **body}], **body)
+        return house.key(team_id=team.id, provider_configs=[{**STAR[0], **body}], **limited)
 
     return made
 

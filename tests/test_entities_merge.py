@@ -265,6 +265,13 @@ def test_what_get_answers_can_be_sent_back_and_changes_nothing(bench: Furnished,
     assert bench.picture() == before
 
 
+def test_what_create_answered_can_be_sent_back(bench: Furnished) -> None:
+    before = bench.picture()
+    for kind, answer in (("virtual_keys", bench.virtual_key), ("provider_keys", bench.provider_key)):
+        getattr(bench.engine, kind).update(dict(bench.ids())[kind], over_the_wire(answer))
+    assert bench.picture() == before
+
+
 def over_the_wire(answer: Any) -> Any:
     return json.loads(model.to_json(answer), parse_float=Decimal)
 
@@ -285,12 +292,8 @@ def test_a_stale_copy_of_usage_is_no_fault(bench: Furnished) -> None:
 
 
 def test_in_a_create_body_null_is_as_left_out(bench: Furnished) -> None:
-    nothing = dict.fromkeys(
-        (
-            "description", "is_active", "expires_at", "provider_configs", "mcp_configs", "team_id", "customer_id",
-            "budget", "budgets", "rate_limit", "id", "value", "created_at",
-        )
-    )  # fmt: skip
+    words = "description is_active expires_at provider_configs mcp_configs team_id customer_id budget budgets"
+    nothing = dict.fromkeys([*words.split(), "rate_limit", "id", "value", "created_at"])
     key = bench.engine.virtual_keys.create({"name": "n", **nothing})
     assert (key.is_active, key.budgets, key.rate_limit, key.team) == (True, [], None, None)
     spare = bench.engine.provider_keys.create(

@@ -67,7 +67,6 @@ def test_every_text_form_of_a_secret_is_its_mask() -> None:
         repr(secret),
         f"{secret}",
         f"{secret!r:>40}",
-        "%s" % secret,
         repr([secret]),
         f"{secret:>20}",
     ]

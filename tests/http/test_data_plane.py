@@ -26,7 +26,8 @@ def permit(door: Door, key: Any, **more: Any) -> str:
 
 
 def test_an_admitted_request_gets_all_that_its_gateway_needs(door: Door) -> None:
-    reply = admit(door, door.key(requests=(5, "1m")), input_tokens=812, max_output_tokens=400)
+    key = door.key(tokens=(10_000, "1m"))
+    reply = admit(door, key, input_tokens=812, max_output_tokens=400)
     body = reply.body
     assert reply.status == 200
     assert len(body.pop("permit")) > 20

@@ -208,8 +208,9 @@ class _Counts:
 
     def seconds(self, name: str) -> Any:
         value = self.fields.get(name)
-        number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-        if not number or not _finite(value) or value < 0:
+        if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
+            raise fault("invalid_request", "must be a number of seconds", f"{self.path}.{name}")
+        if not _finite(value) or value < 0:
             raise fault("invalid_request", "must be a number of seconds", f"{self.path}.{name}")
         return value
 

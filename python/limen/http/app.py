@@ -14,7 +14,8 @@ from limen.errors import LimenError, fault
 from limen.http.auth import NOBODY, Access, Caller, single
 from limen.http.data import DataPlane
 from limen.http.health import Health
-from limen.http.responses import Answer, answer, error_body, fault_answer
+from limen.http.responses import Answer, answer, fault_answer
+from limen.wire import error_body
 
 if TYPE_CHECKING:
     from limen import Engine

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import HTTPScope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from limen.http.app import App
-from limen.http.responses import answer, error_body
+from limen.http.responses import answer
+from limen.wire import error_body
 
 HEAD_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 30.0
@@ -76,7 +78,7 @@ class Protocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _phase(self) -> int:
-        cycle = self.cycle
+        cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             return _BODY if cycle.more_body else _ANSWER
         # Between requests uvicorn's own timer runs; the first byte of the next one stops it.
@@ -84,7 +86,8 @@ class Protocol(HttpToolsProtocol):
 
     def _head_is_open(self) -> bool:
         # The scope is made when a head begins; the method is written into it when the head is complete.
-        return self.scope is None or "method" not in self.scope
+        scope: HTTPScope | None = self.scope
+        return scope is None or "method" not in scope
 
 
 class Server(uvicorn.Server):
@@ -130,7 +133,7 @@ def make_server(
 ) -> Server:
     """A server for bound sockets: `make_server(app).run([socket])` returns when it was stopped."""
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         loop="uvloop",
         http=Protocol,
         ws="none",

@@ -11,6 +11,7 @@ mod edits;
 mod engine;
 mod fault;
 mod fields;
+mod primitives;
 mod words;
 
 /// The compiled core of limen.
@@ -27,6 +28,10 @@ mod _core {
     use super::clock::ManualClock;
     #[pymodule_export]
     use super::engine::Engine;
+    #[pymodule_export]
+    use super::primitives::{
+        BudgetCounter, FixedWindow, KeyedLimiter, SlidingWindow, WeightedSampler, WindowStatus,
+    };
 
     /// Called in the child after fork: every engine of the parent raises ForkedError from now on.
     #[pyfunction]
