@@ -154,7 +154,8 @@ def test_reads_show_what_is_used_and_what_is_held() -> None:
     permit = house.admit(key, 10, cost_usd=0.25)
     shown = house.engine.virtual_keys.get(key.id)
     assert (shown.budget.current_usage, shown.budget.held) == (0, Decimal("0.25"))
-    assert (shown.rate_limit.token_current_usage, shown.rate_limit.token_held) == (0, 10)
+    # What is stated, and a guess of a tenth of the limit.
+    assert (shown.rate_limit.token_current_usage, shown.rate_limit.token_held) == (0, 20)
     assert shown.rate_limit.request_current_usage == 1
     permit.settle(tokens=7, cost_usd=0.2)
     (listed,) = house.engine.virtual_keys.list()

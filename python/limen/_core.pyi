@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, Self, TypeAlias, final
 
-Money: TypeAlias = int | float | Decimal | str
+Money: TypeAlias = int | float | Decimal
 """Dollars, read as the shortest decimal text that reads back to the same number."""
 
 @final
@@ -97,6 +97,9 @@ class WeightedSampler:
 @final
 class Handle:
     """A virtual key resolved once: it follows later edits of the key."""
+
+    @property
+    def id(self) -> str: ...
 
     @property
     def id(self) -> str:
@@ -304,6 +307,15 @@ class Engine:
     def settle_many(self, settlements: Sequence[Mapping[str, Any]]) -> list[Any]: ...
     def now_ms(self) -> int:
         """The engine's own clock."""
+
+    def clock_jump_ms(self) -> int | None:
+        """By how many ms the system's clock has leapt ahead without being followed."""
+
+    def accept_clock_jump(self) -> None:
+        """Follow the system's clock where it has leapt."""
+
+    def shut(self) -> None:
+        """No call is answered any more: LimenError engine_closed."""
 
     def apply(self, edits: Sequence[Mapping[str, Any]]) -> None:
         """Resolved rows, published together as one snapshot. All or nothing."""

@@ -95,28 +95,23 @@ pub struct Denial {
     pub fits: Option<i64>,
     /// Targets that were left out, in the order in which they were tried.
     pub excluded: Vec<Exclusion>,
+    /// How long until the same request passes if nothing else comes; None where waiting does not help.
+    pub wait_ms: Option<i64>,
 }
 
 impl Denial {
     pub(crate) fn new(code: Code) -> Denial {
-        Denial { code, limits: Vec::new(), fits: None, excluded: Vec::new() }
+        Denial { code, limits: Vec::new(), fits: None, excluded: Vec::new(), wait_ms: None }
     }
 
     /// A denial by limits: the code is that of the first in rank.
     pub(crate) fn by_limits(limits: Vec<Violation>, fits: Option<i64>) -> Denial {
-        Denial { code: code_of(&limits), limits, fits, excluded: Vec::new() }
-    }
-
-    /// How long until the same request passes if nothing else comes; None where waiting does not help.
-    #[must_use]
-    pub fn wait_ms(&self) -> Option<i64> {
-        let targets = self.excluded.iter().filter(|target| target.reason == Reason::Limits);
-        let soonest = targets.filter_map(|target| longest_wait(&target.limits)).min();
-        if soonest.is_some() { soonest } else { longest_wait(&self.limits) }
+        Denial { code: code_of(&limits), wait_ms: longest_wait(&limits), limits, fits, excluded: Vec::new() }
     }
 }
 
-fn longest_wait(limits: &[Violation]) -> Option<i64> {
+/// Every limit of a target has room again only after the longest wait.
+pub(crate) fn longest_wait(limits: &[Violation]) -> Option<i64> {
     if limits.is_empty() {
         return None;
     }

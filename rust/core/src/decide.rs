@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::admit::{Amount, Lines, Taken, lines, price_refuses};
-use crate::answer::{Answer, Denial, Exclusion, Fallbacks, Grant, ModelText, ProviderText, Reason, code_of};
+use crate::answer::{
+    Answer, Denial, Exclusion, Fallbacks, Grant, ModelText, ProviderText, Reason, code_of, longest_wait,
+};
 use crate::engine::Engine;
 use crate::error::{Code, Fault};
 use crate::ids::Claim;
@@ -499,7 +501,10 @@ fn denial_of(tried: &[Exclusion], fits: Option<i64>, excluded: Vec<Exclusion>) -
     let first = TELLING.iter().find_map(|reason| tried.iter().find(|exclusion| exclusion.reason == *reason));
     let Some(first) = first else { return Denial::new(Code::ProviderBlocked) };
     let code = if first.reason == Reason::Limits { code_of(&first.limits) } else { first.reason.code() };
-    Denial { code, limits: first.limits.clone(), fits, excluded }
+    // The first target to have room again serves.
+    let limited = tried.iter().filter(|target| target.reason == Reason::Limits);
+    let wait_ms = limited.filter_map(|target| longest_wait(&target.limits)).min();
+    Denial { code, limits: first.limits.clone(), fits, excluded, wait_ms }
 }
 
 /// One number for what makes two requests the same: provider, model, type and amounts as given.

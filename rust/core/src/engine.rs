@@ -99,27 +99,32 @@ impl Engine {
         Ok(())
     }
 
-    /// A key by its value.
+    /// A key by its value, with its id.
     ///
     /// # Errors
     /// `virtual_key_not_found`.
-    pub fn handle_of_value(&self, value: &str, now: Millis, world: &impl World) -> Result<KeyHandle, Fault> {
+    pub fn handle_of_value(
+        &self,
+        value: &str,
+        now: Millis,
+        world: &impl World,
+    ) -> Result<(KeyHandle, Arc<str>), Fault> {
         let policy = self.policy.load();
         let number = self.find_value(&policy, value, now, world);
         let key = number.and_then(|number| self.policy.load().keys.get(number).cloned());
-        key.map(|key| KeyHandle { number: key.number, serial: key.serial })
+        key.map(|key| (KeyHandle { number: key.number, serial: key.serial }, key.id.clone()))
             .ok_or_else(|| Fault::new(Code::VirtualKeyNotFound))
     }
 
-    /// A key by its id.
+    /// A key by its id, with the id.
     ///
     /// # Errors
     /// `virtual_key_not_found`.
-    pub fn handle_of_id(&self, id: &str) -> Result<KeyHandle, Fault> {
+    pub fn handle_of_id(&self, id: &str) -> Result<(KeyHandle, Arc<str>), Fault> {
         let number = lock(&self.editor).key_number(id);
         let policy = self.policy.load();
         let key = number.and_then(|number| policy.keys.get(number)).filter(|key| *key.id == *id);
-        key.map(|key| KeyHandle { number: key.number, serial: key.serial })
+        key.map(|key| (KeyHandle { number: key.number, serial: key.serial }, key.id.clone()))
             .ok_or_else(|| Fault::new(Code::VirtualKeyNotFound))
     }
 

@@ -129,6 +129,12 @@ impl Usage {
         self.0.is_empty()
     }
 
+    /// Whether any word says an amount; how a call was made (batch, tier, quality) says none.
+    #[must_use]
+    pub fn says_how_much(&self) -> bool {
+        self.0.iter().any(|(word, _)| !matches!(word.form(), Form::Flag | Form::Text))
+    }
+
     /// The first word given.
     pub(crate) fn first(&self) -> Option<Word> {
         self.0.first().map(|(word, _)| *word)

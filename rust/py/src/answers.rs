@@ -18,6 +18,20 @@ use crate::{fields, words};
 pub(crate) struct Handle {
     pub(crate) handle: KeyHandle,
     pub(crate) engine: u64,
+    pub(crate) id: Arc<str>,
+}
+
+#[pymethods]
+impl Handle {
+    /// The virtual key's id.
+    #[getter]
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Handle(id={:?})", self.id)
+    }
 }
 
 /// What a permit holds: the largest that any level holds.
@@ -338,11 +352,7 @@ impl Permit {
 
     /// Give back what is held; with `request`, the request as well.
     #[pyo3(signature = (reason=None, request=None), text_signature = "($self, reason=None, request=False)")]
-    fn release(
-        &self,
-        reason: Option<&Bound<'_, PyAny>>,
-        request: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
+    fn release(&self, reason: Option<&Bound<'_, PyAny>>, request: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         self.engine.get().release_handle(self.grant.handle, reason, request)
     }
 
@@ -427,13 +437,13 @@ impl Denial {
     /// Seconds to the millisecond until the same request passes; None where waiting does not help.
     #[getter]
     fn retry_after(&self) -> Option<f64> {
-        seconds(self.inner.wait_ms())
+        seconds(self.inner.wait_ms)
     }
 
     /// Retry-After, retry-after-ms, x-should-retry, RateLimit and RateLimit-Policy as far as they apply.
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let headers = PyDict::new(py);
-        match self.inner.wait_ms() {
+        match self.inner.wait_ms {
             Some(ms) => {
                 headers.set_item("Retry-After", (ms / 1_000 + i64::from(ms % 1_000 > 0)).to_string())?;
                 headers.set_item("retry-after-ms", ms.to_string())?;

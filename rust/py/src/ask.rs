@@ -73,9 +73,9 @@ fn text(value: Option<&Bound<'_, PyAny>>, param: &str) -> PyResult<Option<PyBack
 /// A mapping of texts; read for its faults until rules read it.
 fn text_mapping(value: Option<&Bound<'_, PyAny>>, param: &str) -> PyResult<()> {
     given(value, |value| {
-        let mapping = value
-            .cast::<PyMapping>()
-            .map_err(|_| to_err(value.py(), Fault::invalid(param.to_owned(), "must be a mapping of texts")))?;
+        let mapping = value.cast::<PyMapping>().map_err(|_| {
+            to_err(value.py(), Fault::invalid(param.to_owned(), "must be a mapping of texts"))
+        })?;
         for item in mapping.items()?.iter() {
             let (name, value) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
             let name = convert::text(&name, param)?;
@@ -99,14 +99,15 @@ impl Ask {
         };
         let request_type = match text(arguments.request_type, "request_type")? {
             None => RequestType::ChatCompletion,
-            Some(name) => RequestType::from_text(&name).ok_or_else(|| convert::fault(
-                "request_type",
-                "is not a known type of request, such as chat_completion or embedding",
-            ))?,
+            Some(name) => RequestType::from_text(&name).ok_or_else(|| {
+                convert::fault(
+                    "request_type",
+                    "is not a known type of request, such as chat_completion or embedding",
+                )
+            })?,
         };
-        let int = |value: Option<&Bound<'_, PyAny>>, param: &str| {
-            given(value, |value| convert::int(value, param))
-        };
+        let int =
+            |value: Option<&Bound<'_, PyAny>>, param: &str| given(value, |value| convert::int(value, param));
         let amounts = Amounts {
             input_tokens: int(arguments.input_tokens, "input_tokens")?,
             max_output_tokens: int(arguments.max_output_tokens, "max_output_tokens")?,
@@ -169,7 +170,9 @@ impl Ask {
                 .ok_or_else(|| convert::fault(&name, "is not an argument of admit"))?;
             values[place] = Some(value);
         }
-        let at = |name: &str| NAMES.iter().position(|known| *known == name).and_then(|place| values[place].as_ref());
+        let at = |name: &str| {
+            NAMES.iter().position(|known| *known == name).and_then(|place| values[place].as_ref())
+        };
         Ask::read(
             core,
             &Given {
@@ -230,7 +233,8 @@ impl Ask {
             Answer::Permit(grant) => {
                 let (model, fallbacks) = (self.model_text(py, &grant)?, self.fallback_texts(engine, &grant));
                 let stated = self.provider.as_ref().map(|name| name.clone_ref(py));
-                Ok(Bound::new(py, Permit::new(engine.clone_ref(py), grant, stated, model, fallbacks))?.into_any())
+                Ok(Bound::new(py, Permit::new(engine.clone_ref(py), grant, stated, model, fallbacks))?
+                    .into_any())
             }
             Answer::Denial(denial) => Ok(Bound::new(py, Denial::new(denial))?.into_any()),
         }
@@ -239,7 +243,9 @@ impl Ask {
     fn model_text(&self, py: Python<'_>, grant: &Grant) -> PyResult<Option<Py<PyAny>>> {
         let cut = |text: &str, from: usize| PyString::new(py, &text[from..]).into_any().unbind();
         Ok(match (grant.model, &self.model, &self.fallbacks) {
-            (ModelText::Requested(0), Some(model), _) => Some(model.clone_ref(py).into_pyobject(py)?.into_any().unbind()),
+            (ModelText::Requested(0), Some(model), _) => {
+                Some(model.clone_ref(py).into_pyobject(py)?.into_any().unbind())
+            }
             (ModelText::Requested(from), Some(model), _) => Some(cut(model, from)),
             (ModelText::Fallback { index, from }, _, Some(texts)) => Some(cut(&texts[index], from)),
             _ => None,

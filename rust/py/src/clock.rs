@@ -25,12 +25,6 @@ pub(crate) fn coarse() -> Millis {
     Millis::new(system::wall_coarse())
 }
 
-/// The wall clock to the millisecond.
-#[inline]
-pub(crate) fn fine() -> Millis {
-    Millis::new(system::wall_fine())
-}
-
 /// What an engine asks for the time.
 #[derive(Debug)]
 pub(crate) enum Clock {

@@ -139,7 +139,7 @@ pub(crate) fn per(value: &Bound<'_, PyAny>, param: impl Display) -> PyResult<Per
     }
 }
 
-/// Dollars as nano-dollars: an int, a float (the shortest decimal text that reads back to it), a `Decimal` or a text.
+/// Dollars as nano-dollars: an int, a float (the shortest decimal text that reads back to it) or a `Decimal`.
 pub(crate) fn dollars(
     value: &Bound<'_, PyAny>,
     param: impl Display,
@@ -151,8 +151,6 @@ pub(crate) fn dollars(
         NanoUsd::from_f64(float.value(), rounding)
     } else if value.is_instance_of::<PyInt>() {
         whole_dollars(value)?
-    } else if let Ok(written) = value.cast::<PyString>() {
-        NanoUsd::from_decimal(written.to_str().unwrap_or_default(), rounding)
     } else if value.is_instance(decimal(value.py())?)? {
         NanoUsd::from_decimal(value.str()?.to_str()?, rounding)
     } else {

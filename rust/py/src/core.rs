@@ -70,9 +70,7 @@ impl World for Here<'_> {
     fn draw(&self) -> u64 {
         match (&self.core.chance, &self.copy) {
             (Chance::Random, _) => fastrand::u64(..),
-            (Chance::Seeded(state), None) => {
-                mix(state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP))
-            }
+            (Chance::Seeded(state), None) => mix(state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP)),
             (Chance::Seeded(_), Some(copy)) => {
                 copy.set(copy.get().wrapping_add(STEP));
                 mix(copy.get())

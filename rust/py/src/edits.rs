@@ -2,9 +2,7 @@
 
 use limen_core::error::Fault;
 use limen_core::period::Duration;
-use limen_core::policy::edit::{
-    CredentialRow, Edit, Entity, KeyRow, LimitRow, NEVER, ProviderConfigRow,
-};
+use limen_core::policy::edit::{CredentialRow, Edit, Entity, KeyRow, LimitRow, NEVER, ProviderConfigRow};
 use limen_core::policy::{Kind, Settings, UnknownPrice, Window};
 use limen_core::units::{Millis, NanoUsd, Rounding};
 use pyo3::prelude::*;
@@ -118,10 +116,13 @@ fn boxes(texts: Vec<String>) -> Vec<Box<str>> {
 }
 
 fn limit(item: LimitItem) -> PyResult<LimitRow> {
-    let per = Duration::parse(&item.per)
-        .map_err(|error| convert::raise(Fault::invalid("per", error.message())))?;
-    let kind =
-        word("kind", &item.kind, &[("tokens", Kind::Tokens), ("requests", Kind::Requests), ("budget", Kind::Budget)])?;
+    let per =
+        Duration::parse(&item.per).map_err(|error| convert::raise(Fault::invalid("per", error.message())))?;
+    let kind = word(
+        "kind",
+        &item.kind,
+        &[("tokens", Kind::Tokens), ("requests", Kind::Requests), ("budget", Kind::Budget)],
+    )?;
     let window = word(
         "window",
         &item.window,
@@ -221,9 +222,11 @@ fn edit(core: &Core, row: &Bound<'_, PyDict>) -> PyResult<Edit> {
     Ok(match &*field::<String>(row, "op")? {
         "settings" => Edit::Settings(settings(row)?),
         "customer" => Edit::Customer { id: text(row, "id")?, limits: owned()? },
-        "team" => {
-            Edit::Team { id: text(row, "id")?, customer: optional_text(row, "customer_id")?, limits: owned()? }
-        }
+        "team" => Edit::Team {
+            id: text(row, "id")?,
+            customer: optional_text(row, "customer_id")?,
+            limits: owned()?,
+        },
         "virtual_key" => Edit::VirtualKey(Box::new(key(core, row.extract()?)?)),
         "provider" => Edit::Provider { name: text(row, "name")?, limits: owned()? },
         "provider_key" => Edit::ProviderKey {

@@ -115,28 +115,27 @@ impl Engine {
             bytes.copy_from_slice(&secret[from..from + 8]);
             u64::from_le_bytes(bytes)
         };
-        let engine = limen_core::engine::Engine::new(edits::settings(settings)?, Seeds::new(half(0), half(8)));
+        let engine =
+            limen_core::engine::Engine::new(edits::settings(settings)?, Seeds::new(half(0), half(8)));
         let clock = clock.map_or_else(Clock::system, |clock| clock.get().clock());
         Ok(Engine { core: Arc::new(Core::new(engine, clock, seed)) })
     }
 
     /// A key resolved once, by its value or by its id. Raises LimenError virtual_key_not_found.
     #[pyo3(signature = (value=None, *, id=None))]
-    fn handle(
-        &self,
-        value: Option<&Bound<'_, PyAny>>,
-        id: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Handle> {
+    fn handle(&self, value: Option<&Bound<'_, PyAny>>, id: Option<&Bound<'_, PyAny>>) -> PyResult<Handle> {
         let core = self.ready()?;
         let handle = match (value.filter(|value| !value.is_none()), id.filter(|id| !id.is_none())) {
             (Some(value), None) => {
-                let value = convert::text(value, "value")?;
+                let text = value.cast::<PyString>().map_err(|_| convert::fault("value", "must be a text"))?;
+                let value = convert::backed(text)?;
                 core.engine.handle_of_value(&value, core.clock.now(), &core.here(false, None))
             }
             (None, Some(id)) => core.engine.handle_of_id(&convert::text(id, "id")?),
             _ => return Err(convert::fault("value", "give either the key's value or its id")),
         };
-        Ok(Handle { handle: handle.map_err(convert::raise)?, engine: core.number })
+        let (handle, id) = handle.map_err(convert::raise)?;
+        Ok(Handle { handle, engine: core.number, id })
     }
 
     /// May this call be made, and where? A Permit, or a Denial with every limit that refuses.
@@ -291,26 +290,22 @@ impl Engine {
 
     /// Many requests in one crossing, decided without the GIL: each a mapping with the argument names of `admit`, or a
     /// tuple `(key, model, input_tokens, max_output_tokens)`. Answers in order; a fault is an item of the answer.
-    fn admit_many<'py>(
-        slf: &Bound<'py, Self>,
-        requests: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyList>> {
+    fn admit_many<'py>(slf: &Bound<'py, Self>, requests: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let core = slf.get().ready()?;
-        let asks: Vec<PyResult<Ask>> = convert::items(requests, "requests")?
-            .iter()
-            .map(|item| Ask::read_item(core, item))
-            .collect();
-        let answers: Vec<_> = py.detach(|| {
-            asks.iter().map(|ask| ask.as_ref().ok().map(|ask| ask.answer(core, true))).collect()
-        });
+        let asks: Vec<PyResult<Ask>> =
+            convert::items(requests, "requests")?.iter().map(|item| Ask::read_item(core, item)).collect();
+        let answers: Vec<_> = py
+            .detach(|| asks.iter().map(|ask| ask.as_ref().ok().map(|ask| ask.answer(core, true))).collect());
         let engine = slf.clone().unbind();
         let objects: Vec<Bound<'py, PyAny>> = asks
             .into_iter()
             .zip(answers)
             .map(|(ask, answer)| match (ask, answer) {
                 (Ok(ask), Some(Ok(answer))) => ask.object(py, &engine, answer),
-                (Ok(_), Some(Err(fault))) => Ok(convert::raise(fault).into_value(py).into_bound(py).into_any()),
+                (Ok(_), Some(Err(fault))) => {
+                    Ok(convert::raise(fault).into_value(py).into_bound(py).into_any())
+                }
                 (Err(error), _) => Ok(error.into_value(py).into_bound(py).into_any()),
                 (Ok(_), None) => Ok(py.None().into_bound(py)),
             })
@@ -342,8 +337,7 @@ impl Engine {
             let permit = permit.ok_or_else(|| convert::fault("permit", "is required"))?;
             Ok((permit, words::closing(usage, as_held)?))
         };
-        let wanted: Vec<PyResult<_>> =
-            convert::items(settlements, "settlements")?.iter().map(read).collect();
+        let wanted: Vec<PyResult<_>> = convert::items(settlements, "settlements")?.iter().map(read).collect();
         let answers: Vec<_> = py.detach(|| {
             let now = core.clock.now();
             let settle = |(handle, closing): &(PermitHandle, _)| core.engine.settle(*handle, closing, now);

@@ -79,11 +79,7 @@ pub(crate) fn set(headers: &Bound<'_, PyDict>, items: &[Item<'_>]) -> PyResult<(
             policy.push_str(", ");
         }
         let seconds = |ms: i64| ms / 1_000 + i64::from(ms % 1_000 > 0);
-        limit.push_str(&format!(
-            "{label};r={};t={}",
-            item.units(item.remaining),
-            seconds(item.reset_in_ms)
-        ));
+        limit.push_str(&format!("{label};r={};t={}", item.units(item.remaining), seconds(item.reset_in_ms)));
         policy.push_str(&format!(
             "{label};q={};w={}",
             item.units(item.name.limit),

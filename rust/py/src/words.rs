@@ -70,7 +70,9 @@ pub(crate) fn read(
 pub(crate) fn closing(usage: Usage, as_held: bool) -> PyResult<Closing> {
     match (as_held, usage.is_empty()) {
         (true, true) => Ok(Closing::AsHeld),
-        (true, false) => Err(convert::fault("as_held", "charge what was held, or state what was used: not both")),
+        (true, false) => {
+            Err(convert::fault("as_held", "charge what was held, or state what was used: not both"))
+        }
         (false, _) => Ok(Closing::Used(usage)),
     }
 }

@@ -51,6 +51,11 @@ fn held_on(record: &Record, kind: Kind) -> i64 {
     }
 }
 
+/// A closed permit is remembered for one time to live.
+fn forgotten(record: &Record, policy: &Policy, now: Millis) -> bool {
+    record.closed.get().saturating_add(policy.settings.permit_ttl_ms) <= now.get()
+}
+
 fn not_found() -> Fault {
     Fault::new(Code::PermitNotFound)
 }
@@ -66,7 +71,7 @@ impl Engine {
         let policy = self.policy.load();
         let digest = match closing {
             Closing::AsHeld => AS_HELD,
-            Closing::Used(usage) if usage.is_empty() => {
+            Closing::Used(usage) if !usage.says_how_much() => {
                 return Err(Fault::invalid(
                     "prompt_tokens",
                     "state what was used, or as_held=true to charge what was held",
@@ -84,7 +89,7 @@ impl Engine {
                 Found::Held(held) => break held,
                 Found::Closed(record, state) => {
                     let (settled_with, answer) = (record.digest.get(), record.settlement(true));
-                    if !self.permits.still(handle, state) {
+                    if forgotten(record, &policy, now) || !self.permits.still(handle, state) {
                         return Err(not_found());
                     }
                     if state == State::Released {
@@ -141,10 +146,16 @@ impl Engine {
     /// `invalid_request` where a total falls, `permit_closed` after settle, release or expiry, `permit_not_found`.
     pub fn update(&self, handle: Handle, totals: &Usage, now: Millis) -> Result<Vec<Violation>, Fault> {
         let policy = self.policy.load();
+        if !totals.says_how_much() {
+            return Err(Fault::invalid("prompt_tokens", "state what was used so far"));
+        }
         let tokens = totals.tokens()?;
         let held = match self.permits.find(handle) {
             Found::Unknown => return Err(not_found()),
-            Found::Closed(..) => return Err(Fault::new(Code::PermitClosed)),
+            Found::Closed(record, state) => {
+                let unknown = forgotten(record, &policy, now) || !self.permits.still(handle, state);
+                return Err(if unknown { not_found() } else { Fault::new(Code::PermitClosed) });
+            }
             Found::Held(held) => held,
         };
         let (held, expired) = self.expire_if_overdue(held, &policy, now).ok_or_else(not_found)?;
@@ -207,7 +218,7 @@ impl Engine {
             Found::Held(held) => held,
             Found::Closed(record, state) => {
                 let same = (record.flags.get() & REQUEST_RETURNED != 0) == request;
-                if !self.permits.still(handle, state) {
+                if forgotten(record, &policy, now) || !self.permits.still(handle, state) {
                     return Err(not_found());
                 }
                 return if state == State::Released && same {
@@ -264,8 +275,7 @@ impl Engine {
             held = self.expire_held(held, policy, now);
         }
         let expired = held.was != State::Open;
-        let forgotten = held.record.closed.get().saturating_add(policy.settings.permit_ttl_ms) <= now.get();
-        if expired && forgotten {
+        if expired && forgotten(held.record, policy, now) {
             return None;
         }
         Some((held, expired))

@@ -220,7 +220,10 @@ impl KeyedLimiter {
         }
         let taken: Vec<u8> = py.detach(|| {
             let cost = |place: usize| costs.as_ref().map_or(1, |costs| costs[place]);
-            keys.iter().enumerate().map(|(place, key)| u8::from(self.take_at(key, cost(place), now))).collect()
+            keys.iter()
+                .enumerate()
+                .map(|(place, key)| u8::from(self.take_at(key, cost(place), now)))
+                .collect()
         });
         Ok(PyBytes::new(py, &taken))
     }
