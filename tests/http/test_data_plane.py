@@ -39,7 +39,7 @@ def test_an_admitted_request_gets_all_that_its_gateway_needs(door: Door) -> None
         "fallbacks": [],
         "rule_id": None,
         "max_output_tokens": None,
-        "held": {"requests": 1, "tokens": 1212, "cost_usd": 0},
+        "held": {"requests": 0, "tokens": 1212, "cost_usd": 0},
         "expires_at": "2024-01-01T00:10:00.000Z",
     }
     assert reply.headers["content-type"] == "application/json"

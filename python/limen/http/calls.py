@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from limen.errors import LimenError, fault
 from limen.gateway.usage import whole_number
-from limen.http.json_guard import MAX_DEPTH, refuse_duplicates
+from limen.http.json_guard import MAX_DEPTH, lost_nothing, refuse_duplicates
 
 Call = TypeVar("Call")
 
@@ -25,7 +25,7 @@ _EXPONENT: Final = (
 )
 
 
-class Ask(Struct, kw_only=True, forbid_unknown_fields=True):
+class Ask(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """May this request go ahead? The body of admit and of peek."""
 
     virtual_key: str | None = None
@@ -49,7 +49,7 @@ class Ask(Struct, kw_only=True, forbid_unknown_fields=True):
         return f"{type(self).__name__}(model={self.model!r})"  # the key is a secret
 
 
-class UsageWords(Struct, kw_only=True, forbid_unknown_fields=True):
+class UsageWords(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What was used. Values are judged by the engine; null is as left out."""
 
     prompt_tokens: Any = None
@@ -100,7 +100,7 @@ class Update(UsageWords, kw_only=True):
     permit: str
 
 
-class Release(Struct, kw_only=True, forbid_unknown_fields=True):
+class Release(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Gives back what is held; with `request` the request as well."""
 
     permit: str
@@ -128,7 +128,7 @@ class ReleaseItem(Release, tag_field="op", tag="release"):
     """A release in a batch."""
 
 
-class Batch(Struct, forbid_unknown_fields=True):
+class Batch(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Several calls, still unread, so that a faulty one does not spoil the others."""
 
     calls: list[msgspec.Raw]
@@ -146,13 +146,17 @@ def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, float_hook=Decimal)
 
 
+encode: Final = msgspec.json.Encoder().encode
+
+
 def read(decode: "msgspec.json.Decoder[Call]", body: bytes) -> Call:
     """The body as a struct; InvalidError with the field's path for whatever is wrong with it."""
     try:
         call = decode.decode(body)
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise malformed(error) from None
-    refuse_duplicates(body)
+    if not lost_nothing(body, encode(call)):
+        refuse_duplicates(body)
     return call
 
 

@@ -5,8 +5,7 @@ holds only what HTTP adds: where the virtual key may stand, what needs a gateway
 """
 
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -16,7 +15,7 @@ from limen.gateway.usage import usage_words
 from limen.http import calls
 from limen.http.auth import Caller
 from limen.http.calls import Ask, Release, Settle, Update
-from limen.http.json_guard import duplicate, duplicates
+from limen.http.json_guard import duplicate, duplicates, lost_nothing
 from limen.http.responses import (
     Answer,
     answer,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 Body: TypeAlias = dict[str, Any]
 
 BATCH_MOST: Final = 1024
+_SPACES: Final = b" \t\r\n"
 _ONLY_CALLS: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"calls"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
 
 
@@ -48,7 +48,8 @@ class DataPlane:
         self._update_decoder = calls.decoder(Update)
         self._release_decoder = calls.decoder(Release)
         self._batch_decoder = calls.decoder(calls.Batch)
-        self._list_decoder = calls.decoder(list[msgspec.Raw])
+        self._texts_decoder = calls.decoder(list[msgspec.Raw])
+        self._items_decoder = calls.decoder(list[calls.Item])
         self._item_decoder = calls.decoder(calls.Item)
         self._steps: dict[type, Callable[[Any, Caller], tuple[int, Body]]] = {
             calls.AdmitItem: lambda call, caller: _decided(self._ask(engine.admit, call, caller)),
@@ -76,19 +77,29 @@ class DataPlane:
     def batch(self, body: bytes, caller: Caller) -> Answer:
         """Every call gets the status and the body that it would have got alone, in order."""
         items = self._items(body)
-        if len(items) > BATCH_MOST:
-            raise fault("invalid_request", f"a batch holds {BATCH_MOST} calls at most", "calls")
-        return answer(200, {"results": [self._item(bytes(item), caller) for item in items]})
+        if items is not None:
+            _refuse_too_many(items)
+            return answer(200, {"results": [self._result(item, caller) for item in items]})
+        texts = self._texts(body)
+        _refuse_too_many(texts)
+        return answer(200, {"results": [self._result_of_text(bytes(text), caller) for text in texts]})
 
-    def _items(self, body: bytes) -> list[msgspec.Raw]:
+    def _items(self, body: bytes) -> list[calls.Item] | None:
+        """All calls in one reading; None where anything is wrong with any of them."""
         # Where the text between `{"calls":` and the last brace is one array, there is no other key beside it.
         head = _ONLY_CALLS.match(body)
-        if head:
-            # Where it is not, what is wrong is found below, with its path.
-            with suppress(ValueError, RecursionError):
-                alone: list[msgspec.Raw] = self._list_decoder.decode(body[head.end() : body.rindex(b"}")])
-                if not body[body.rindex(b"}") + 1 :].strip(b" \t\r\n"):
-                    return alone
+        end = body.rfind(b"}")
+        if head is None or end < head.end() or body[end + 1 :].strip(_SPACES):
+            return None
+        array = body[head.end() : end]
+        try:
+            items: list[calls.Item] = self._items_decoder.decode(array)
+        except (ValueError, ArithmeticError, RecursionError):
+            return None
+        return items if lost_nothing(array, calls.encode(items), len(items)) else None
+
+    def _texts(self, body: bytes) -> list[msgspec.Raw]:
+        """The calls of a batch one by one, still unread: so a faulty one does not spoil the others."""
         try:
             batch: calls.Batch = self._batch_decoder.decode(body)
         except (ValueError, RecursionError) as error:
@@ -98,13 +109,20 @@ class DataPlane:
                 raise duplicate(path)
         return batch.calls
 
-    def _item(self, text: bytes, caller: Caller) -> Body:
+    def _result_of_text(self, text: bytes, caller: Caller) -> Body:
         try:
             call = calls.read(self._item_decoder, text)
+        except LimenError as error:
+            return {"status": error.status, **fault_body(error)}
+        return self._result(call, caller)
+
+    def _result(self, call: calls.Item, caller: Caller) -> Body:
+        try:
             status, body = self._steps[type(call)](call, caller)
         except LimenError as error:
             status, body = error.status, fault_body(error)
-        return {"status": status, **body}
+        body["status"] = status
+        return body
 
     def _ask(self, verb: "Callable[..., Permit | Denial]", call: Ask, caller: Caller) -> "Permit | Denial":
         tokens = call.input_tokens
@@ -187,6 +205,11 @@ class DataPlane:
         """A permit is its own proof; a key that comes along must be the one it was given to."""
         if caller.key is not None:
             self._engine.check_credential(permit, caller.key)
+
+
+def _refuse_too_many(given: Sequence[object]) -> None:
+    if len(given) > BATCH_MOST:
+        raise fault("invalid_request", f"a batch holds {BATCH_MOST} calls at most", "calls")
 
 
 def _decision(decision: "Permit | Denial") -> Answer:

@@ -5,7 +5,7 @@ Everything that can go wrong has one shape, whoever refuses:
     {"is_bifrost_error": false, "status_code": 429, "type": "token_limited",
      "error": {"message": "...", "type": "token_limited"}, "extra_fields": {"limits": [...]}}
 
-Money leaves as a JSON number written from the integer, digit by digit: a float would round large amounts.
+Money leaves as a JSON number that reads back to the same integer, also where a float would have rounded it.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _NANO = 1_000_000_000
 _NAMES: dict[str, bytes] = {}  # header names of the engine: a handful
 _JSON = (b"content-type", b"application/json")
 _NO_RETRY = (b"x-should-retry", b"false")
-_FREE = orjson.Fragment(b"0")
+_FLOAT_IS_EXACT = 10**15
 
 
 def answer(status: int, body: Any, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
@@ -89,13 +89,16 @@ def wire_limits(limits: "Sequence[Limit]") -> list[dict[str, Any]]:
     return wire.wire_limits(limits, dollars)
 
 
-def dollars(nano: int) -> orjson.Fragment:
-    """Nano-dollars as the shortest decimal number of dollars that is exactly them, without an exponent."""
-    if not nano:
-        return _FREE
-    whole, rest = divmod(abs(nano), _NANO)
-    text = f"{whole}.{rest:09}".rstrip("0") if rest else str(whole)
-    return orjson.Fragment(text if nano > 0 else f"-{text}")
+def dollars(nano: int) -> int | float | orjson.Fragment:
+    """Nano-dollars as dollars that orjson writes exactly, with no digit too many."""
+    whole, rest = divmod(nano, _NANO)
+    if not rest:
+        return whole
+    if -_FLOAT_IS_EXACT < nano < _FLOAT_IS_EXACT:
+        # 15 digits survive the way through a float and its shortest text.
+        return nano / _NANO
+    sign, (whole, rest) = ("-", divmod(-nano, _NANO)) if nano < 0 else ("", (whole, rest))
+    return orjson.Fragment(f"{sign}{whole}.{rest:09}".rstrip("0"))
 
 
 def header_lines(headers: dict[str, str]) -> Headers:
