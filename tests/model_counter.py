@@ -130,6 +130,8 @@ class Counter:
         """The first instant from which `asked` fits if nothing else comes; None where it never does."""
         if self.never(asked):
             return None
+        if self.fits(now, asked):
+            return now
         leaving = {self.leaves_at(e) for e in self.entries if self.counts(e, now)}
         return min(at for at in leaving if self.fits(at, asked))
 

@@ -5,7 +5,7 @@ Unix epoch in UTC, tokens are integers.
 """
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, Self, TypeAlias, final
 
@@ -100,7 +100,6 @@ class Handle:
 
     @property
     def id(self) -> str: ...
-
     @property
     def id(self) -> str:
         """The id of its virtual key."""

@@ -15,7 +15,7 @@ use crate::permit::{Entry, Held, State};
 use crate::policy::{Key, Kind, Level, Limit, Limits, Policy, Settings, UnknownPrice};
 use crate::request::Asked;
 use crate::sync::Ordering;
-use crate::units::Millis;
+use crate::units::{Millis, NanoUsd};
 use crate::window::{Take, admits};
 
 /// One limit of a decision, with its counter's word as last read.
@@ -127,7 +127,7 @@ pub(crate) fn price_refuses(settings: &Settings, asked: &Asked, lines: &Lines<'_
 fn least(asked: &Asked, settings: &Settings, kind: Kind) -> i64 {
     match kind {
         Kind::Requests => 1,
-        Kind::Budget => asked.cost.map_or(0, |cost| cost.get()),
+        Kind::Budget => asked.cost.map_or(0, NanoUsd::get),
         Kind::Tokens => match asked.most {
             Some(most) if settings.fit_deny => asked.stated + most,
             Some(most) => asked.stated + most.min(1),
@@ -178,7 +178,7 @@ impl Engine {
         let cut = asked.most.filter(|most| measure.output < *most).map(|_| asked.expected + measure.output);
         Amount {
             tokens: if counts(Kind::Tokens) { asked.stated + measure.output } else { 0 },
-            nano: asked.cost.filter(|_| counts(Kind::Budget)).map_or(0, |cost| cost.get()),
+            nano: asked.cost.filter(|_| counts(Kind::Budget)).map_or(0, NanoUsd::get),
             cut,
             reason: match (asked.most, measure.output) {
                 (Some(_), _) => HeldReason::Capped,

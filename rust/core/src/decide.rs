@@ -13,7 +13,7 @@ use crate::permit::{Handle, Held, State};
 use crate::policy::{Key, Policy};
 use crate::request::{Caller, Request, World};
 use crate::routing::target::{Drawing, Tape, Target, access, fallback, others, ranked, stated};
-use crate::units::Millis;
+use crate::units::{Millis, NanoUsd};
 
 /// Who was found to be calling.
 struct Identity<'p> {
@@ -275,7 +275,7 @@ impl Engine {
             let provider = key.configs[place].provider;
             Target {
                 provider: Some(provider),
-                name: &*policy.providers.list[provider as usize].name,
+                name: &policy.providers.list[provider as usize].name,
                 model,
                 text: ModelText::Requested(0),
                 config: Some(place),
@@ -520,7 +520,7 @@ fn digest(request: &Request<'_>) -> u64 {
         asked.most.unwrap_or(-1),
         asked.expected,
         i64::from(asked.guess),
-        asked.cost.map_or(-1, |cost| cost.get()),
+        asked.cost.map_or(-1, NanoUsd::get),
         i64::from(asked.batch),
     ] {
         bytes.extend_from_slice(&number.to_le_bytes());

@@ -281,7 +281,8 @@ impl Engine {
     /// Raise NotFoundError permit_not_found unless `key` is a value of the key that the permit was given to.
     fn check_credential(&self, permit: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> PyResult<()> {
         let handle = self.permit(permit)?;
-        let key = convert::text(key, "key")?;
+        let key = key.cast::<PyString>().map_err(|_| convert::fault("key", "must be a text"))?;
+        let key = convert::backed(key)?;
         if self.core.engine.may_act(handle, &key) {
             return Ok(());
         }

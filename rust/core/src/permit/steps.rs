@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::error::{Code, Fault};
 use crate::policy::{Kind, Policy};
 use crate::sync::Ordering;
-use crate::units::Millis;
+use crate::units::{Millis, NanoUsd};
 use crate::usage::Usage;
 
 /// How a settle says what was used.
@@ -83,23 +83,21 @@ impl Engine {
             Closing::AsHeld => None,
             Closing::Used(usage) => Some(usage.tokens()?),
         };
-        let held = loop {
-            match self.permits.find(handle) {
-                Found::Unknown => return Err(not_found()),
-                Found::Held(held) => break held,
-                Found::Closed(record, state) => {
-                    let (settled_with, answer) = (record.digest.get(), record.settlement(true));
-                    if forgotten(record, &policy, now) || !self.permits.still(handle, state) {
-                        return Err(not_found());
-                    }
-                    if state == State::Released {
-                        return Err(Fault::new(Code::PermitClosed));
-                    }
-                    if settled_with != digest {
-                        return Err(Fault::new(Code::SettleConflict));
-                    }
-                    return Ok(answer);
+        let held = match self.permits.find(handle) {
+            Found::Unknown => return Err(not_found()),
+            Found::Held(held) => held,
+            Found::Closed(record, state) => {
+                let (settled_with, answer) = (record.digest.get(), record.settlement(true));
+                if forgotten(record, &policy, now) || !self.permits.still(handle, state) {
+                    return Err(not_found());
                 }
+                if state == State::Released {
+                    return Err(Fault::new(Code::PermitClosed));
+                }
+                if settled_with != digest {
+                    return Err(Fault::new(Code::SettleConflict));
+                }
+                return Ok(answer);
             }
         };
         let (held, expired) = self.expire_if_overdue(held, &policy, now).ok_or_else(not_found)?;
@@ -163,7 +161,7 @@ impl Engine {
             return Err(Fault::new(Code::PermitClosed));
         }
         let record = held.record;
-        let nano = totals.cost().map_or(record.seen_nano.get(), |cost| cost.get());
+        let nano = totals.cost().map_or(record.seen_nano.get(), NanoUsd::get);
         if tokens < record.seen_tokens.get() {
             let param = totals.first().map_or("prompt_tokens", |word| word.as_str());
             return Err(Fault::invalid(param, "totals never fall: state all that was used so far"));

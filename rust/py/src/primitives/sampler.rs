@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use limen_core::routing::sampler::Sampler;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt};
 
 use crate::convert;
 use crate::core::{STEP, mix};
@@ -87,8 +87,7 @@ impl WeightedSampler {
 
     /// The index that a key stays with: a change of weights moves only the share of keys that must move.
     fn pick_sticky(&self, key: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let key = key.cast::<PyString>().map_err(|_| convert::fault("key", "must be a text"))?;
-        let key = rapidhash::v3::rapidhash_v3(convert::backed(key)?.as_bytes());
+        let key = rapidhash::v3::rapidhash_v3(convert::borrowed(key, "key")?.as_bytes());
         Ok(self.sampler.pick_sticky(key, |index| index as u64))
     }
 

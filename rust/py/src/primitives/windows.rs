@@ -163,7 +163,7 @@ impl BudgetCounter {
         let rolling = Lattice::rolling(Millis::new(0), per.length_ms);
         let lattice = if calendar_aligned {
             per.written.and_then(Lattice::calendar).ok_or_else(|| {
-                convert::fault("calendar_aligned", "needs a duration in d, w, M or Y, such as \"1M\"")
+                convert::fault("per", "must be in d, w, M or Y where calendar_aligned, such as \"1M\"")
             })?
         } else {
             rolling
