@@ -14,7 +14,7 @@ Money: TypeAlias = int | float | Decimal
 
 @final
 class ManualClock:
-    """A clock that stands still until it is moved. `advance` moves both hands, `jump` the wall clock alone."""
+    """A clock that stands still until it is moved: `advance` moves both hands, `jump` the wall alone."""
 
     def __new__(cls, start_ms: int = 0) -> Self: ...
     def advance(self, ms: int) -> None: ...
@@ -98,8 +98,6 @@ class WeightedSampler:
 class Handle:
     """A virtual key resolved once: it follows later edits of the key."""
 
-    @property
-    def id(self) -> str: ...
     @property
     def id(self) -> str:
         """The id of its virtual key."""
@@ -236,7 +234,7 @@ class Settlement:
     def price(self) -> Literal["known", "stated", "reported", "default", "held", "zero"]: ...
 
 class Engine:
-    """The decisions over one policy. `limen.Engine` adds the entities; this class knows resolved rows only."""
+    """The decisions over one policy, of resolved rows: `limen.Engine` adds the entities."""
 
     def __new__(
         cls, settings: dict[str, Any], clock: ManualClock | None = None, seed: int | None = None
@@ -344,7 +342,7 @@ def parse_duration(text: str) -> tuple[int, str]:
     """(count, unit) of a duration text; InvalidError with the reason otherwise."""
 
 def parse_dollars(value: Money, rounding: Literal["exact", "up"] = "exact") -> int:
-    """Dollars to nano-dollars. exact: within 1e-12 of a whole nano-dollar, else InvalidError; up: rounded up."""
+    """Dollars to nano-dollars. exact: within 1e-12 of a whole one, else InvalidError; up: rounded up."""
 
 def error_codes() -> list[str]: ...
 

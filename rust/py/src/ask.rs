@@ -79,7 +79,7 @@ fn text_mapping(value: Option<&Bound<'_, PyAny>>, param: &str) -> PyResult<()> {
         for item in mapping.items()?.iter() {
             let (name, value) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
             let name = convert::text(&name, param)?;
-            convert::text(&value, &format!("{param}.{name}"))?;
+            convert::text(&value, format!("{param}.{name}"))?;
         }
         Ok(())
     })?;
@@ -113,7 +113,7 @@ impl Ask {
             max_output_tokens: int(arguments.max_output_tokens, "max_output_tokens")?,
             tokens: int(arguments.tokens, "tokens")?,
             cost: given(arguments.cost_usd, |value| convert::dollars(value, "cost_usd", Rounding::Up))?,
-            usage: given(arguments.usage, |value| usage(value))?,
+            usage: given(arguments.usage, usage)?,
         };
         text_mapping(arguments.headers, "headers")?;
         text_mapping(arguments.params, "params")?;
@@ -257,7 +257,7 @@ impl Ask {
         match &grant.fallbacks {
             Fallbacks::Requested(from) => {
                 let texts = self.fallbacks.as_deref().unwrap_or(&[]);
-                texts.iter().skip(*from).map(|text| text.to_string()).collect()
+                texts.iter().skip(*from).map(ToString::to_string).collect()
             }
             Fallbacks::Others(others) if others.is_empty() => Vec::new(),
             Fallbacks::Others(others) => {

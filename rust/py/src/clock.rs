@@ -282,7 +282,7 @@ mod system {
             // SAFETY: the pointer is to a timespec of ours, valid and writable for the length of the call.
             #[allow(unsafe_code, reason = "the standard library offers neither clock")]
             let answer = unsafe { libc::clock_gettime(clock, &raw mut time) };
-            let (seconds, nanos) = (i64::from(time.tv_sec), i64::from(time.tv_nsec));
+            let (seconds, nanos) = (time.tv_sec, time.tv_nsec);
             (answer == 0).then(|| seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000))
         }
     }

@@ -107,7 +107,7 @@ struct SettingsItem {
 fn word<T: Copy>(param: &str, text: &str, words: &[(&str, T)]) -> PyResult<T> {
     words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        convert::fault(param, &format!("must be one of: {}", known.join(", ")))
+        convert::fault(param, format!("must be one of: {}", known.join(", ")))
     })
 }
 

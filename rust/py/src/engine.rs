@@ -30,7 +30,7 @@ fn flag(value: Option<&Bound<'_, PyAny>>, param: &str) -> PyResult<bool> {
         Some(value) if value.is_none() => Ok(false),
         Some(value) => value
             .cast::<PyBool>()
-            .map(|flag| flag.is_true())
+            .map(PyBoolMethods::is_true)
             .map_err(|_| convert::fault(param, "must be true or false")),
     }
 }

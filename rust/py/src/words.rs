@@ -15,29 +15,29 @@ const NANO_PER_MICRO: i64 = 1_000;
 pub(crate) fn set(usage: &mut Usage, name: &str, value: &Bound<'_, PyAny>, prefix: &str) -> PyResult<()> {
     let param = || format!("{prefix}{name}");
     let Some(word) = Word::from_text(name) else {
-        return Err(convert::fault(&param(), "is not a usage word"));
+        return Err(convert::fault(param(), "is not a usage word"));
     };
     if value.is_none() {
         return Ok(());
     }
     let number = match word.form() {
-        Form::Count => convert::int(value, &param())?,
-        Form::Dollars => convert::dollars(value, &param(), Rounding::Up)?.get(),
+        Form::Count => convert::int(value, param())?,
+        Form::Dollars => convert::dollars(value, param(), Rounding::Up)?.get(),
         Form::Seconds => {
-            let nano = convert::dollars(value, &param(), Rounding::Up)?.get();
+            let nano = convert::dollars(value, param(), Rounding::Up)?.get();
             nano / NANO_PER_MICRO + i64::from(nano % NANO_PER_MICRO > 0)
         }
         Form::Flag => match value.cast::<PyBool>() {
             Ok(flag) => i64::from(flag.is_true()),
-            Err(_) => return Err(convert::fault(&param(), "must be true or false")),
+            Err(_) => return Err(convert::fault(param(), "must be true or false")),
         },
         Form::Text => {
-            let text = convert::text(value, &param())?;
+            let text = convert::text(value, param())?;
             match texts(word).iter().position(|known| **known == *text) {
                 Some(place) => place as i64,
                 None => {
                     let known = texts(word).join(", ");
-                    return Err(convert::fault(&param(), &format!("must be one of: {known}")));
+                    return Err(convert::fault(param(), format!("must be one of: {known}")));
                 }
             }
         }
@@ -60,7 +60,7 @@ pub(crate) fn read(
             set(&mut usage, name, value, "")?;
         }
     }
-    for (name, value) in more.into_iter().flat_map(|more| more.iter()) {
+    for (name, value) in more.into_iter().flat_map(PyDictMethods::iter) {
         set(&mut usage, &convert::text(&name, "usage")?, &value, "")?;
     }
     Ok(usage)
