@@ -1,9 +1,10 @@
 //! Durations and the lattices of windows that they span, as integer arithmetic in UTC.
 //!
-//! A lattice cuts all time into windows without gaps. `1h` anchored at 09:20 has windows from 09:20 to 10:20, from
-//! 10:20 to 11:20 and so on, and backwards before the anchor; calendar `3M` has the quarters of every year. A window
-//! is known by one ordered integer, its [`Epoch`], from which its end comes by an addition and a multiplication: a
-//! counter learns whether its window is still open without dividing, and divides only when it rolls.
+//! A lattice cuts all time into windows without gaps. `1h` anchored at 09:20 has windows from 09:20 to 10:20,
+//! from 10:20 to 11:20 and so on, and backwards before the anchor; calendar `3M` has the quarters of every
+//! year. A window is known by one ordered integer, its [`Epoch`], from which its end comes by an addition and
+//! a multiplication: a counter learns whether its window is still open without dividing, and divides only
+//! when it rolls.
 //!
 //! Instants beyond the years -200 to 12000 count as the nearest instant inside, so that no sum can overflow.
 
@@ -133,7 +134,7 @@ impl DurationError {
             Self::MissingUnit => "must end with a unit, one of s m h d w M Y: write \"60s\"",
             Self::Compound => "must be one number and one unit: write \"90m\", not \"1h30m\"",
             Self::UnknownUnit => {
-                "must end with one of the units s m h d w M Y (m is minutes, M months): write \"30s\" or \"1M\""
+                "must end with one of the units s m h d w M Y (m minutes, M months): write \"30s\" or \"1M\""
             }
             Self::TooManyDigits => "must have at most ten digits: write it in a larger unit",
             Self::Zero => "must be above zero: write \"1s\" or more",
@@ -229,7 +230,8 @@ impl fmt::Display for Duration {
     }
 }
 
-/// A window of one lattice, as one ordered integer: later windows compare greater. It fits 62 bits with its sign.
+/// A window of one lattice, as one ordered integer: later windows compare greater. It fits 62 bits with its
+/// sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Epoch(i64);
 
@@ -253,8 +255,8 @@ impl Epoch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lattice(Shape);
 
-/// The epoch of a rolling window is its start in ms. That of months is `start day << 16 | length in days`, so that
-/// both its ends come out without asking the calendar.
+/// The epoch of a rolling window is its start in ms. That of months is `start day << 16 | length in days`, so
+/// that both its ends come out without asking the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     Rolling { anchor_ms: i64, length_ms: NonZeroI64 },
@@ -265,8 +267,8 @@ const LENGTH_BITS: u32 = 16;
 const LENGTH_MASK: i64 = (1 << LENGTH_BITS) - 1;
 
 impl Lattice {
-    /// Windows of `length_ms` at `anchor` and every multiple of the length before and after it. Lengths are held
-    /// between 1 ms and 36,500 days.
+    /// Windows of `length_ms` at `anchor` and every multiple of the length before and after it. Lengths are
+    /// held between 1 ms and 36,500 days.
     #[must_use]
     pub fn rolling(anchor: Millis, length_ms: i64) -> Self {
         let length_ms = NonZeroI64::new(length_ms.clamp(1, MAX_LENGTH_MS)).unwrap_or(NonZeroI64::MIN);
@@ -345,7 +347,8 @@ impl Lattice {
         })
     }
 
-    /// Whether `now` lies in this window or before it: false exactly where [`Lattice::window_at`] gives a later one.
+    /// Whether `now` lies in this window or before it: false exactly where [`Lattice::window_at`] gives a
+    /// later one.
     #[must_use]
     #[inline]
     pub fn contains_or_after(&self, epoch: Epoch, now: Millis) -> bool {
@@ -355,8 +358,8 @@ impl Lattice {
 
 /// Months since January of year 0.
 const fn month_of_day(day: i64) -> i64 {
-    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days: years that begin in March,
-    // counted in eras of 400, so that the leap day is the last of its year.
+    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days: years that begin in
+    // March, counted in eras of 400, so that the leap day is the last of its year.
     let shifted = day + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

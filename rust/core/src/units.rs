@@ -1,8 +1,9 @@
 //! Units as types, and dollars from decimal text: no bare integer crosses a module.
 //!
 //! Money never passes through binary fractions. A number of dollars is read as decimal text, digit by digit,
-//! into whole nano-dollars; a float stands for the shortest text that reads back to it, which is what its author
-//! wrote. `"0.30"`, `"3E-1"` and `0.1 * 3` (the float 0.30000000000000004) are all 300,000,000 nano-dollars.
+//! into whole nano-dollars; a float stands for the shortest text that reads back to it, which is what its
+//! author wrote. `"0.30"`, `"3E-1"` and `0.1 * 3` (the float 0.30000000000000004) are all 300,000,000
+//! nano-dollars.
 
 use std::fmt::{self, Write as _};
 
@@ -43,7 +44,8 @@ integer_unit!(Tokens, "number of tokens");
 integer_unit!(NanoUsd, "number of nano-dollars");
 
 const NANO_PER_USD: u64 = 1_000_000_000;
-/// Text is read to 10^-12 of a dollar, the tolerance of a limit, and beyond that only for whether anything follows.
+/// Text is read to 10^-12 of a dollar, the tolerance of a limit, and beyond that only for whether anything
+/// follows.
 const PICO_DIGITS: i64 = 12;
 const PICO_PER_NANO: u128 = 1_000;
 /// Below this every integer number of nano-dollars, written in dollars, has at most 15 digits.
@@ -99,8 +101,9 @@ impl NanoUsd {
     /// The most that a text or a float may say: 9,223,372,036 dollars.
     pub const MAX_STATED: Self = Self(9_223_372_036 * 1_000_000_000);
 
-    /// Dollars from decimal text as JSON and Python's `Decimal` and `float` write it: a sign, digits, a fraction and
-    /// an exponent, the first and the last two optional. Nothing is allocated, whatever the exponent.
+    /// Dollars from decimal text as JSON and Python's `Decimal` and `float` write it: a sign, digits, a
+    /// fraction and an exponent, the first and the last two optional. Nothing is allocated, whatever the
+    /// exponent.
     ///
     /// # Errors
     /// Every [`MoneyError`]; [`MoneyError::TooFine`] only where `rounding` is [`Rounding::Exact`].
@@ -142,8 +145,9 @@ impl NanoUsd {
     /// # Errors
     /// As [`NanoUsd::from_decimal`], except [`MoneyError::Malformed`].
     pub fn from_f64(value: f64, rounding: Rounding) -> Result<Self, MoneyError> {
-        // Dividing two exact integers rounds once, so r / 10^9 is what the text of r * 10^-9 reads to. Two texts of
-        // at most 15 digits never read to one double: where this one reads to `value`, it is the shortest.
+        // Dividing two exact integers rounds once, so r / 10^9 is what the text of r * 10^-9 reads to. Two
+        // texts of at most 15 digits never read to one double: where this one reads to `value`, it is the
+        // shortest.
         let nano = (value * 1e9).round();
         if (0.0..FIFTEEN_DIGITS).contains(&nano) && (nano / 1e9).to_bits() == value.to_bits() {
             return Ok(Self(nano as i64));
@@ -197,8 +201,8 @@ impl<'a> Number<'a> {
         Some(Self { whole, fraction, exponent, leading })
     }
 
-    /// The value in whole 10^-12 dollars, and whether anything is left below. `leading` is below 10, so that at most
-    /// 22 digits are kept.
+    /// The value in whole 10^-12 dollars, and whether anything is left below. `leading` is below 10, so that
+    /// at most 22 digits are kept.
     fn pico(&self, leading: i64) -> (u128, bool) {
         let mut place = length(self.whole) - 1 + self.exponent;
         let (mut kept, mut last, mut rest) = (0u128, leading + 1, false);
@@ -229,7 +233,8 @@ fn digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (end > 0).then(|| text.split_at(end))
 }
 
-/// An exponent that is all of `text`; held at a bound beyond any text's length, so that sums with it are safe.
+/// An exponent that is all of `text`; held at a bound beyond any text's length, so that sums with it are
+/// safe.
 fn exponent(text: &[u8]) -> Option<i64> {
     const BOUND: i64 = i64::MAX / 16;
     let (digits, rest) = digits(text)?;
@@ -251,7 +256,8 @@ fn is_special(text: &[u8]) -> bool {
     ["nan", "inf", "infinity"].iter().any(|name| text.eq_ignore_ascii_case(name.as_bytes()))
 }
 
-/// Room for the text of one float, without the heap: at most 17 digits, a point, a sign and an exponent of four.
+/// Room for the text of one float, without the heap: at most 17 digits, a point, a sign and an exponent of
+/// four.
 #[derive(Default)]
 struct ShortText {
     bytes: [u8; 32],

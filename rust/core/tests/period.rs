@@ -1,5 +1,5 @@
-//! Durations and windows: the shared vectors, every day of four centuries against a calendar that is walked day by
-//! day, and what holds of every lattice.
+//! Durations and windows: the shared vectors, every day of four centuries against a calendar that is walked
+//! day by day, and what holds of every lattice.
 
 use limen_core::period::{Duration, DurationError, Epoch, Lattice, MAX_LENGTH_MS, Unit};
 use limen_core::units::Millis;
@@ -106,8 +106,8 @@ fn only_days_and_longer_units_are_aligned_to_the_calendar() {
     }
 }
 
-/// Where a period of `count` units ends is found by walking: a date is moved on one day at a time, and a period
-/// begins on the days on which its unit begins, every `count`th of them.
+/// Where a period of `count` units ends is found by walking: a date is moved on one day at a time, and a
+/// period begins on the days on which its unit begins, every `count`th of them.
 struct Walk {
     year: i64,
     month: i64,
@@ -237,7 +237,9 @@ proptest! {
     }
 
     #[test]
-    fn any_instant_has_one_window_that_is_open_then_and_fits_62_bits(lattice in lattices(), now in any::<i64>()) {
+    fn any_instant_has_one_window_that_is_open_then_and_fits_62_bits(
+        lattice in lattices(), now in any::<i64>(),
+    ) {
         let now = Millis::new(now);
         let epoch = lattice.window_at(now);
         prop_assert!(lattice.contains_or_after(epoch, now));

@@ -1,4 +1,5 @@
-//! Dollars from text and floats: rows of what is money and what is not, and the two readings against each other.
+//! Dollars from text and floats: rows of what is money and what is not, and the two readings against each
+//! other.
 
 use limen_core::units::{MoneyError, NanoUsd, Rounding};
 use proptest::prelude::*;
@@ -210,6 +211,7 @@ proptest! {
         let scale = 10_u128.pow(digits);
         let text = format!("{}.{:0width$}", units / scale, units % scale, width = digits as usize);
         let fine = 10_u128.pow(digits - 9);
-        prop_assert_eq!(read(&text, Up).ok(), i64::try_from(units.div_ceil(fine)).ok().filter(|nano| *nano <= NanoUsd::MAX_STATED.get()));
+        let nano = i64::try_from(units.div_ceil(fine)).ok();
+        prop_assert_eq!(read(&text, Up).ok(), nano.filter(|nano| *nano <= NanoUsd::MAX_STATED.get()));
     }
 }

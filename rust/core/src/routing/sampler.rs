@@ -1,12 +1,15 @@
 //! Weighted choice: by a draw, or by a key that is to stay where it is.
 //!
-//! A plain pick maps one of 2^64 draws to an item. Each item owns a run of draws, as long as its share to within one
-//! draw (`shares.rs`); the runs lie in descending order of weight, so that a draw means the same item however the
-//! list was ordered. Weights 1, 0 and 3: draws below 3/4 of 2^64 are the third item, the others the first.
+//! A plain pick maps one of 2^64 draws to an item. Each item owns as many draws as its share says, exactly
+//! (`shares.rs`), laid out in equal buckets of two items at most, so that a pick is one look-up and one
+//! comparison however long the list. The layout follows the weights, heaviest first: a draw means the same
+//! item whatever the order of the list. Weights 1, 0 and 3: the third item owns the lower half of all draws
+//! and half of the upper.
 //!
-//! A sticky pick is weighted rendezvous hashing: every item draws an exponential waiting time from the key and its
-//! own identity, its weight being the rate, and the shortest wins. A change of one weight changes that item's time
-//! alone: keys move to it or from it, in the proportion in which its share changed, and no other key moves.
+//! A sticky pick is weighted rendezvous hashing: every item draws an exponential waiting time from the key
+//! and its own identity, its weight being the rate, and the shortest wins. A change of one weight changes
+//! that item's time alone: keys move to it or from it, in the proportion in which its share changed, and no
+//! other key moves.
 //!
 //! Neither holds any chance of its own: the same arguments give the same item, on any machine.
 
@@ -48,7 +51,8 @@ impl SamplerError {
         }
     }
 
-    /// The item that it is about: of the weights, or for [`SamplerError::NoSuchItem`] the index that was given.
+    /// The item that it is about: of the weights, or for [`SamplerError::NoSuchItem`] the index that was
+    /// given.
     #[must_use]
     pub const fn index(self) -> Option<usize> {
         match self {
@@ -99,7 +103,8 @@ struct Bucket {
 }
 
 impl Sampler {
-    /// From weights: finite, not negative, any scale, at least one above zero. A weight of zero is never drawn.
+    /// From weights: finite, not negative, any scale, at least one above zero. A weight of zero is never
+    /// drawn.
     ///
     /// # Errors
     /// Every [`SamplerError`] but [`SamplerError::NoSuchItem`].
@@ -166,35 +171,30 @@ impl Sampler {
         bucket.indices[usize::from(draw > bucket.last)] as usize
     }
 
-    /// The index that a key stays with. `identity` names each item by its index; items must have different names, and
-    /// one that keeps its name and weight keeps its keys wherever it stands in the list. Neither key nor names need
-    /// to look random.
+    /// The index that a key stays with. `identity` names each item by its index; items must have different
+    /// names, and one that keeps its name and weight keeps its keys wherever it stands in the list. Neither
+    /// key nor names need to look random.
     #[must_use]
     #[inline]
     pub fn pick_sticky(&self, key: u64, identity: impl Fn(usize) -> u64) -> usize {
         let hash = |item: &Item| mix(key ^ identity(item.index as usize).wrapping_mul(GOLDEN));
-        // Every time from below, without a logarithm. Where the shortest is so by more than the bounds can hide, it is
-        // the shortest in truth.
-        let (mut chosen, mut shortest, mut second) = (&self.items[0], f64::INFINITY, f64::INFINITY);
+        let (mut chosen, mut shortest, mut second) = (self.items[0].index, f64::INFINITY, f64::INFINITY);
         for item in &self.items {
-            let time = time_above(hash(item), item.mean);
+            let time = item.mean * rough_time(hash(item));
             let shorter = time < shortest;
             let loser = if shorter { shortest } else { time };
             second = if loser < second { loser } else { second };
             shortest = if shorter { time } else { shortest };
-            chosen = if shorter { item } else { chosen };
+            chosen = if shorter { item.index } else { chosen };
         }
-        if is_surely_shorter(shortest, chosen.mean, second) {
-            return chosen.index as usize;
-        }
-        self.shortest_time(hash)
+        if second > shortest * ROUGHLY { chosen as usize } else { self.shortest_time(hash) }
     }
 
     #[cold]
     fn shortest_time(&self, hash: impl Fn(&Item) -> u64) -> usize {
         let (mut chosen, mut shortest) = (self.items[0].index, f64::INFINITY);
         for item in &self.items {
-            let time = time(hash(item), item.mean);
+            let time = item.mean * exact_time(hash(item));
             if time < shortest {
                 (chosen, shortest) = (item.index, time);
             }
@@ -234,8 +234,8 @@ impl Sampler {
     }
 }
 
-/// Lays the items' draws out in buckets (the alias method of Walker and Vose, in integers): an item that does not fill
-/// a bucket shares it with one that has more than fills its own.
+/// Lays the items' draws out in buckets (the alias method of Walker and Vose, in integers): an item that does
+/// not fill a bucket shares it with one that has more than fills its own.
 fn pack(mut parts: Vec<u128>, drawable: &[(f64, u32)]) -> Vec<Bucket> {
     let count = parts.len().next_power_of_two().max(2);
     parts.resize(count, 0);
@@ -266,8 +266,8 @@ fn pack(mut parts: Vec<u128>, drawable: &[(f64, u32)]) -> Vec<Bucket> {
 /// 2^64 over the golden ratio, odd.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The finaliser of `SplitMix64` (Steele, Lea, Flood 2014) without its last step, which would change the lower half:
-/// every bit of the input moves half of the leading ones, and those alone are used.
+/// The finaliser of `SplitMix64` (Steele, Lea, Flood 2014) without its last step, which would change the
+/// lower half: every bit of the input moves half of the leading ones, and those alone are used.
 #[inline]
 const fn mix(value: u64) -> u64 {
     let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -275,45 +275,39 @@ const fn mix(value: u64) -> u64 {
 }
 
 const ONE: f64 = (1u64 << 53) as f64;
+/// What a halving adds to a waiting time, counted as the bits of a float count it.
+const HALVING: f64 = std::f64::consts::LN_2 * 1.5 / (1u64 << 52) as f64;
+const ROUGHLY: f64 = 1.0005;
 
-/// A hash as a fraction of [`ONE`], neither none nor all of it.
-#[inline]
-fn fraction(hash: u64) -> f64 {
-    (hash >> 11 | 1) as i64 as f64
-}
-
-/// A waiting time from below. With t the hash as a fraction of one, `-ln(1 - t)` is exponential. In units of two
-/// thirds it is 3 s + s^3 + 3/5 s^5 + ... with s = t / (2 - t), of which this is the beginning.
-#[inline]
-fn time_above(hash: u64, mean: f64) -> f64 {
-    let t = fraction(hash);
-    let s = t / (2.0 * ONE - t);
-    (mean * s) * (3.0 + s * s)
-}
-
-/// Whether the true time behind `shortest` is less than `second`. With y = shortest / (3 mean), which is no less
-/// than s, what is missing in `shortest` is at most its y^4 / (5 - 5 y^2) fold; one part in 10^9 is for rounding. It is
-/// multiplied out, and false where that overflows or where y is above one.
-#[inline]
-fn is_surely_shorter(shortest: f64, mean: f64, second: f64) -> bool {
-    let lead = second - shortest * 1.000_000_001;
-    let third = shortest * (1.0 / 3.0);
-    let (mean, third_squared) = (mean * mean, third * third);
-    lead * (mean - third_squared) * (5.0 * mean) > shortest * (third_squared * third_squared)
-}
-
-/// A waiting time, in the same units, to a relative error below 10^-11.
+/// With t the hash as a fraction of one, `-ln(1 - t)` is an exponential waiting time. Where 1 - t = v /
+/// 2^halvings, v from 0.7 to 1.4, and s = (1 - v) / (1 + v), that is in units of two thirds `halvings *
+/// HALVING + 3 s + s^3 + 3/5 s^5 + ...`. These are halvings and s, which is at most 0.172 on either side.
 ///
-/// Sums, products and quotients only, which IEEE 754 rounds alike everywhere; a library's logarithm may differ from
-/// machine to machine in the last digit. 1 - t is 2^-halvings times some v from 0.7 to 1.4.
-fn time(hash: u64, mean: f64) -> f64 {
-    let (mut v, mut halvings) = (ONE - fraction(hash), 0.0);
-    while v < ONE * std::f64::consts::FRAC_1_SQRT_2 {
-        v *= 2.0;
-        halvings += 1.0;
-    }
-    let s = (ONE - v) / (ONE + v);
+/// Sums, products and quotients only, which IEEE 754 rounds alike everywhere; a library's logarithm may
+/// differ from machine to machine in the last digit. One is 2^53 here: the shortest times, which decide, are
+/// exact differences.
+#[inline]
+fn reduce(hash: u64) -> (f64, f64) {
+    let v = ONE - (hash >> 11) as i64 as f64;
+    let rounded = v.to_bits().wrapping_add(1.0f64.to_bits() - std::f64::consts::FRAC_1_SQRT_2.to_bits());
+    let one = rounded >> 52 << 52;
+    let halvings = ONE.to_bits().wrapping_sub(one) as i64 as f64;
+    let one = f64::from_bits(one);
+    (halvings, (one - v) / (one + v))
+}
+
+/// A waiting time to within 2 parts in 10^4, so that of two the shorter is so in truth where they differ by
+/// more than [`ROUGHLY`].
+#[inline]
+fn rough_time(hash: u64) -> f64 {
+    let (halvings, s) = reduce(hash);
+    halvings * HALVING + s * (3.0 + s * s)
+}
+
+/// A waiting time to within one part in 10^12.
+fn exact_time(hash: u64) -> f64 {
+    let (halvings, s) = reduce(hash);
     let square = s * s;
     let sum = (0..8).rev().fold(0.0, |sum, term| sum * square + 3.0 / f64::from(2 * term + 1));
-    mean * (halvings * (std::f64::consts::LN_2 * 1.5) + s * sum)
+    halvings * HALVING + s * sum
 }

@@ -1,20 +1,20 @@
 //! 2^64 draws divided among weights, exactly.
 //!
-//! Every finite float is an integer times a power of two, so a list of weights is a list of integers over one common
-//! power. Each weight gets the whole part of 2^64 times its share; what is left over goes one draw each to the
-//! largest remainders, and a weight that came out empty takes one draw from the largest. Weights 2 and 1 get
-//! 12,297,829,382,473,034,411 and 6,148,914,691,236,517,205.
+//! Every finite float is an integer times a power of two, so a list of weights is a list of integers over one
+//! common power. Each weight gets the whole part of 2^64 times its share; what is left over goes one draw
+//! each to the largest remainders, and a weight that came out empty takes one draw from the largest. Weights
+//! 2 and 1 get 12,297,829,382,473,034,411 and 6,148,914,691,236,517,205.
 //!
-//! The integers are as wide as the weights lie apart: one word for 0.9 and 0.1, 34 for the smallest float beside the
-//! largest.
+//! The integers are as wide as the weights lie apart: one word for 0.9 and 0.1, 34 for the smallest float
+//! beside the largest.
 
 use std::cmp::Ordering;
 
 const DRAW_BITS: u32 = 64;
 const WORD_BITS: usize = 64;
 
-/// How many of the 2^64 draws each weight gets; the sum is 2^64. The weights are finite, above zero, at least one,
-/// and in descending order, which also settles equal remainders.
+/// How many of the 2^64 draws each weight gets; the sum is 2^64. The weights are finite, above zero, at least
+/// one, and in descending order, which also settles equal remainders.
 pub(super) fn divide(weights: &[f64]) -> Vec<u128> {
     let all = 1u128 << DRAW_BITS;
     if weights.len() == 1 {
@@ -42,8 +42,8 @@ pub(super) fn divide(weights: &[f64]) -> Vec<u128> {
     parts
 }
 
-/// Every weight as an integer of `width` words, the least word first, all over one power of two. The width leaves
-/// room for their sum, doubled.
+/// Every weight as an integer of `width` words, the least word first, all over one power of two. The width
+/// leaves room for their sum, doubled.
 fn common_integers(weights: &[f64]) -> (Vec<u64>, usize) {
     let (largest, smallest) = (weights[0], weights[weights.len() - 1]);
     let (_, base) = decompose(smallest);
@@ -82,8 +82,8 @@ fn sum(numbers: &[u64], width: usize) -> Vec<u64> {
     total
 }
 
-/// The whole part of `2^64 * number / total`, leaving the remainder of that division in `number`, which is less than
-/// `total` to begin with.
+/// The whole part of `2^64 * number / total`, leaving the remainder of that division in `number`, which is
+/// less than `total` to begin with.
 fn divide_in_place(number: &mut [u64], total: &[u64]) -> u128 {
     let mut quotient = 0;
     for _ in 0..DRAW_BITS {
