@@ -276,7 +276,7 @@ impl Engine {
         let mut violations = Vec::new();
         for line in lines.iter() {
             let counter = self.arena.get(line.limit.slot);
-            counter.advance(now);
+            counter.tidy(now);
             let word = counter.look();
             let cap = line.limit.limit.min(counter.ceiling());
             let least = least(asked, settings, line.limit.kind);

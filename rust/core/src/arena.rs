@@ -365,14 +365,13 @@ impl<'a> Counter<'a> {
         if self.sliding().is_current(word, now) {
             return amount_of(word);
         }
-        self.advance(now);
-        amount_of(self.cell.word.load())
+        self.sliding().live_total(now)
     }
 
     /// Let what has left a sliding window leave its head: then the head tells exactly what counts.
-    pub(crate) fn advance(&self, now: Millis) {
+    pub(crate) fn tidy(&self, now: Millis) {
         if self.is_sliding() {
-            let owed = self.sliding().advance(now);
+            let owed = self.sliding().tidy();
             self.owe(owed, now);
         }
     }

@@ -153,6 +153,10 @@ impl Sliding<'_> {
             }
             let newest = epoch_of(seen).get();
             let index = self.ring.index(newest, now).max(newest);
+            // A refusal moves nothing: what no slot leaves room for is refused before the head turns.
+            if index > newest && !admits(self.live_total(now), asked, limit) {
+                return (Take::Refused, owed);
+            }
             if index > newest {
                 owed += self.turn(seen, index).unwrap_or(0);
                 seen = self.head.load();
@@ -355,6 +359,17 @@ impl Sliding<'_> {
             let slot = Slot::unpack(self.slots[self.ring.place(q)].load());
             (slot.tag == q as u64 & TAG_MASK && slot.state == State::Open).then_some((q, slot))
         })
+    }
+
+    /// What the slots that count at `now` hold. Moves nothing.
+    pub(crate) fn live_total(&self, now: Millis) -> i64 {
+        self.live_slots(now).map(|(_, slot)| slot.total).sum()
+    }
+
+    /// Close what has left the window where the head stands. What a sealed head owes.
+    pub(crate) fn tidy(&self) -> i64 {
+        let head = self.head.load();
+        if flags_of(head) & SEALED != 0 { 0 } else { self.close_left(epoch_of(head).get()).1 }
     }
 
     pub(crate) fn read(&self, now: Millis) -> Reading {

@@ -59,7 +59,7 @@ impl WeightedSampler {
             None => convert::fault("weights", error.message()),
         })?;
         let seed = match seed.filter(|seed| !seed.is_none()) {
-            Some(seed) => mix(convert::int(seed, "seed")? as u64),
+            Some(seed) => mix(convert::count(seed, "seed")? as u64),
             None => fastrand::u64(..),
         };
         Ok(WeightedSampler::of(sampler, seed))
