@@ -25,6 +25,12 @@ pub(crate) fn coarse() -> Millis {
     Millis::new(system::wall_coarse())
 }
 
+/// The wall clock to the millisecond.
+#[inline]
+pub(crate) fn fine() -> Millis {
+    Millis::new(system::wall_fine())
+}
+
 /// What an engine asks for the time.
 #[derive(Debug)]
 pub(crate) enum Clock {
@@ -282,7 +288,8 @@ mod system {
             // SAFETY: the pointer is to a timespec of ours, valid and writable for the length of the call.
             #[allow(unsafe_code, reason = "the standard library offers neither clock")]
             let answer = unsafe { libc::clock_gettime(clock, &raw mut time) };
-            let (seconds, nanos) = (time.tv_sec, time.tv_nsec);
+            #[allow(clippy::useless_conversion, reason = "a machine of 32 bits has clocks of 32 bits")]
+            let (seconds, nanos) = (i64::from(time.tv_sec), i64::from(time.tv_nsec));
             (answer == 0).then(|| seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000))
         }
     }

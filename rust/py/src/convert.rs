@@ -78,6 +78,19 @@ pub(crate) fn count_within(
     Err(fault(param, format_args!("must lie between {} and {}", bounds.start(), bounds.end())))
 }
 
+/// A seed: an integer of 64 bits without a sign.
+pub(crate) fn seed(value: &Bound<'_, PyAny>, param: impl Display) -> PyResult<u64> {
+    if value.is_exact_instance_of::<PyInt>() {
+        return value.extract().map_err(|_| fault(param, "must lie between 0 and 2**64 - 1"));
+    }
+    Ok(count(value, param)?.unsigned_abs())
+}
+
+/// True or False, and nothing that is merely like them.
+pub(crate) fn flag(value: &Bound<'_, PyAny>, param: impl Display) -> PyResult<bool> {
+    value.cast::<PyBool>().map(PyBoolMethods::is_true).map_err(|_| fault(param, "must be true or false"))
+}
+
 /// An instant in milliseconds since the Unix epoch. Beyond the years -200 to 12000 it counts as the nearest inside.
 #[inline]
 pub(crate) fn instant(value: &Bound<'_, PyAny>, param: impl Display) -> PyResult<Millis> {

@@ -1,31 +1,57 @@
-//! The core's parts by themselves, usable without an engine. All are safe under threads.
+//! The parts by themselves, without an engine: windows, keyed limits, a budget, weighted draws.
 //!
-//! `now_ms` is milliseconds since the Unix epoch; left out, the system's clock.
+//! A call converts its arguments, calls the core, and converts the answer. An instant that is left out is the
+//! system's, read from the coarse clock; before a refusal the fine one is asked, since the coarse one may be a tick
+//! behind the instant that an earlier refusal promised.
 
+mod budget;
 mod keyed;
+mod keys;
 mod sampler;
+mod status;
 mod windows;
-
-pub(crate) use keyed::KeyedLimiter;
-pub(crate) use sampler::WeightedSampler;
-pub(crate) use windows::{BudgetCounter, FixedWindow, SlidingWindow, WindowStatus};
 
 use limen_core::units::Millis;
 use pyo3::prelude::*;
 
-use crate::{clock, convert};
+use crate::clock;
+use crate::convert::{self, Per};
 
-/// The instant that a call is about.
-#[inline(always)]
-fn instant(now_ms: Option<&Bound<'_, PyAny>>, param: &'static str) -> PyResult<Millis> {
-    match now_ms {
-        Some(now_ms) if !now_ms.is_none() => convert::instant(now_ms, param),
-        _ => Ok(clock::coarse()),
+pub(crate) use budget::BudgetCounter;
+pub(crate) use keyed::KeyedLimiter;
+pub(crate) use sampler::WeightedSampler;
+pub(crate) use status::WindowStatus;
+pub(crate) use windows::{FixedWindow, SlidingWindow};
+
+/// Ask at the instant given, or now.
+#[inline]
+fn decided(now: Option<Millis>, mut take: impl FnMut(Millis) -> bool) -> bool {
+    match now {
+        Some(now) => take(now),
+        None => take(clock::coarse()) || take(clock::fine()),
     }
 }
 
-/// A number of units; one where it is left out.
-#[inline(always)]
-fn cost(cost: Option<&Bound<'_, PyAny>>) -> PyResult<i64> {
-    cost.map_or(Ok(1), |cost| convert::count(cost, "cost"))
+fn limit(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    convert::count(value, "limit")
+}
+
+fn per(value: &Bound<'_, PyAny>) -> PyResult<Per> {
+    convert::per(value, "per")
+}
+
+fn cost(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    convert::count(value, "cost")
+}
+
+fn now_ms(value: &Bound<'_, PyAny>) -> PyResult<Option<Millis>> {
+    instant_or_none(value, "now_ms")
+}
+
+fn taken_at_ms(value: &Bound<'_, PyAny>) -> PyResult<Option<Millis>> {
+    instant_or_none(value, "taken_at_ms")
+}
+
+fn instant_or_none(value: &Bound<'_, PyAny>, param: &str) -> PyResult<Option<Millis>> {
+    if value.is_none() { Ok(None) } else { convert::instant(value, param).map(Some) }
 }

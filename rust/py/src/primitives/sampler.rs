@@ -1,109 +1,151 @@
-//! Weighted and sticky draws.
+//! Weighted draws. The core maps a draw to an item; chance is here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use limen_core::routing::sampler::Sampler;
+use limen_core::routing::sampler::{MAX_ITEMS, Sampler, SamplerError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyType};
+use rapidhash::v3::rapidhash_v3;
 
-use crate::convert;
+use crate::convert::{self, fault};
 use crate::core::{STEP, mix};
 
-/// Draws an index in proportion to its weight. A weight of 0 is never drawn; all zero is a fault. With a seed, the same
-/// picks come in the same order.
+/// The most draws of one batch: 40 megabytes.
+const MAX_DRAWS: i64 = 10_000_000;
+
+/// A sequence of 64-bit draws that threads share. Its state moves by one addition, so that nobody waits and no draw is
+/// given twice.
+#[derive(Debug)]
+struct Draws(AtomicU64);
+
+impl Draws {
+    fn new(seed: u64) -> Draws {
+        Draws(AtomicU64::new(mix(seed)))
+    }
+
+    #[inline]
+    fn next(&self) -> u64 {
+        mix(self.skip(1).wrapping_add(STEP))
+    }
+
+    /// The next `n` draws, this caller's alone.
+    fn many(&self, n: u64) -> impl Iterator<Item = u64> {
+        let start = self.skip(n);
+        (1..=n).map(move |place| mix(start.wrapping_add(STEP.wrapping_mul(place))))
+    }
+
+    /// Relaxed: a draw orders nothing.
+    #[inline]
+    fn skip(&self, n: u64) -> u64 {
+        self.0.fetch_add(STEP.wrapping_mul(n), Ordering::Relaxed)
+    }
+}
+
+/// Draws an index with the probability of its weight.
+///
+/// `weights`: 1 to 1,000,000 finite numbers, none negative, at least one above zero, on any scale; a weight of zero
+/// is never drawn. `seed`: an integer from 0 to 2**64 - 1 that makes the draws repeatable; left out, they are not.
+/// Raises InvalidError, with `weights[3]` in `param` where one of them is at fault. Any number of threads may draw.
 #[pyclass(frozen, module = "limen")]
+#[derive(Debug)]
 pub(crate) struct WeightedSampler {
     sampler: Sampler,
-    /// Shared by all threads: each draw is one step of a counter, mixed.
-    state: AtomicU64,
-}
-
-/// The most draws of one call.
-const MAX_PICKS: i64 = 10_000_000;
-
-impl WeightedSampler {
-    fn of(sampler: Sampler, state: u64) -> WeightedSampler {
-        WeightedSampler { sampler, state: AtomicU64::new(state) }
-    }
-
-    #[inline(always)]
-    fn draw(&self) -> u64 {
-        mix(self.state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP))
-    }
-}
-
-fn weight(value: &Bound<'_, PyAny>, place: usize) -> PyResult<f64> {
-    let fault = |message| convert::fault(format_args!("weights[{place}]"), message);
-    if value.is_instance_of::<PyBool>() {
-        return Err(fault("must be a number"));
-    }
-    if let Ok(float) = value.cast::<PyFloat>() {
-        return Ok(float.value());
-    }
-    if value.is_instance_of::<PyInt>() {
-        return value.extract().map_err(|_| fault("is too large"));
-    }
-    Err(fault("must be a number"))
+    draws: Draws,
 }
 
 #[pymethods]
 impl WeightedSampler {
     #[new]
-    #[pyo3(signature = (weights, *, seed=None))]
-    fn new(weights: &Bound<'_, PyAny>, seed: Option<&Bound<'_, PyAny>>) -> PyResult<WeightedSampler> {
-        let items = convert::items(weights, "weights")?;
-        let weights: Vec<f64> =
-            items.iter().enumerate().map(|(place, item)| weight(item, place)).collect::<PyResult<_>>()?;
+    #[pyo3(signature = (weights, *, seed = None))]
+    fn new(
+        weights: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = seed)] seed: Option<u64>,
+    ) -> PyResult<WeightedSampler> {
+        let weights = convert::sequence(weights, MAX_ITEMS, "weights")?
+            .iter()
+            .enumerate()
+            .map(|(index, item)| weight(&item, index))
+            .collect::<PyResult<Vec<f64>>>()?;
         let sampler = Sampler::new(&weights).map_err(|error| match error.index() {
-            Some(index) => convert::fault(format_args!("weights[{index}]"), error.message()),
-            None => convert::fault("weights", error.message()),
+            Some(index) => fault(format_args!("weights[{index}]"), error.message()),
+            None => fault("weights", error.message()),
         })?;
-        let seed = match seed.filter(|seed| !seed.is_none()) {
-            Some(seed) => mix(convert::count(seed, "seed")? as u64),
-            None => fastrand::u64(..),
-        };
-        Ok(WeightedSampler::of(sampler, seed))
+        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+        Ok(WeightedSampler { sampler, draws: Draws::new(seed) })
     }
 
     /// One index.
     fn pick(&self) -> usize {
-        self.sampler.pick(self.draw())
+        self.sampler.pick(self.draws.next())
     }
 
-    /// `n` indices (at most 10,000,000) as an array of 32-bit integers.
-    fn pick_many<'py>(&self, py: Python<'py>, n: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let n = convert::count_within(n, 0..=MAX_PICKS, "n")? as usize;
-        let mut bytes: Vec<u8> = Vec::new();
-        bytes
-            .try_reserve_exact(4 * n)
-            .map_err(|_| convert::fault("n", "there is not enough memory for so many"))?;
-        py.detach(|| {
-            for _ in 0..n {
-                bytes.extend_from_slice(&(self.sampler.pick(self.draw()) as u32).to_ne_bytes());
-            }
-        });
-        py.import("array")?.getattr("array")?.call1(("I", PyBytes::new(py, &bytes)))
+    /// `n` indices (at most 10,000,000), the same as `n` calls of `pick`, as an `array.array` of unsigned integers.
+    fn pick_many<'py>(&self, n: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        const SIZE: usize = size_of::<core::ffi::c_uint>();
+        let py = n.py();
+        let n = convert::count_within(n, 0..=MAX_DRAWS, "n")?.unsigned_abs();
+        let bytes = PyBytes::new_with(py, n as usize * SIZE, |bytes| {
+            py.detach(|| {
+                for (place, draw) in bytes.chunks_exact_mut(SIZE).zip(self.draws.many(n)) {
+                    place.copy_from_slice(&(self.sampler.pick(draw) as core::ffi::c_uint).to_ne_bytes());
+                }
+            });
+            Ok(())
+        })?;
+        static ARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        ARRAY.import(py, "array", "array")?.call1(("I", bytes))
     }
 
-    /// The index that a key stays with: a change of weights moves only the share of keys that must move.
+    /// The index that `key` (a text) stays with, on any machine: the draws and the seed have no part in it. Where one
+    /// weight changes, keys move to that index or from it, and no other key moves.
     fn pick_sticky(&self, key: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let key = rapidhash::v3::rapidhash_v3(convert::borrowed(key, "key")?.as_bytes());
-        Ok(self.sampler.pick_sticky(key, |index| index as u64))
+        let key = convert::borrowed(key, "key")?;
+        Ok(self.sampler.pick_sticky(rapidhash_v3(key.as_bytes()), |index| index as u64))
     }
 
-    /// The same sampler without some indices; the others stay those of the first list.
+    /// A sampler without some indices. What is left keeps the indices of the first list, and its keys where they are.
+    /// Its draws are a sequence of their own, begun by one draw of this one.
+    ///
+    /// Raises InvalidError for an index that is not in the list, and where nothing is left to be drawn.
     fn without(&self, indices: &Bound<'_, PyAny>) -> PyResult<WeightedSampler> {
-        let items = convert::items(indices, "indices")?;
-        let read = |(place, item): (usize, &Bound<'_, PyAny>)| {
-            convert::count(item, format_args!("indices[{place}]")).map(|index| index as usize)
-        };
-        let indices: Vec<usize> = items.iter().enumerate().map(read).collect::<PyResult<_>>()?;
-        let sampler =
-            self.sampler.without(&indices).map_err(|error| convert::fault("indices", error.message()))?;
-        Ok(WeightedSampler::of(sampler, mix(self.state.load(Ordering::Relaxed))))
+        let last = self.sampler.len() as i64 - 1;
+        let indices = convert::sequence(indices, MAX_ITEMS, "indices")?
+            .iter()
+            .enumerate()
+            .map(|(place, item)| {
+                let param = format_args!("indices[{place}]");
+                Ok(convert::count_within(&item, 0..=last, param)?.unsigned_abs() as usize)
+            })
+            .collect::<PyResult<Vec<usize>>>()?;
+        let sampler = self
+            .sampler
+            .without(&indices)
+            .map_err(|error: SamplerError| fault("indices", error.message()))?;
+        Ok(WeightedSampler { sampler, draws: Draws::new(self.draws.next()) })
     }
 
+    /// How many weights the first list had.
     fn __len__(&self) -> usize {
         self.sampler.len()
     }
+
+    fn __repr__(&self) -> String {
+        format!("WeightedSampler(<{} weights>)", self.sampler.len())
+    }
+}
+
+fn weight(value: &Bound<'_, PyAny>, index: usize) -> PyResult<f64> {
+    let param = || format!("weights[{index}]");
+    if let Ok(float) = value.cast::<PyFloat>() {
+        Ok(float.value())
+    } else if value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>() {
+        value.extract().map_err(|_| fault(param(), SamplerError::NotFinite(index).message()))
+    } else {
+        Err(fault(param(), "must be a number"))
+    }
+}
+
+fn seed(value: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
+    if value.is_none() { Ok(None) } else { convert::seed(value, "seed").map(Some) }
 }

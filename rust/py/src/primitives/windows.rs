@@ -1,214 +1,141 @@
-//! One limit, one counter.
+//! One limit, one window.
 
-use limen_core::budget;
-use limen_core::period::Lattice;
-use limen_core::units::{Millis, Rounding};
+use limen_core::units::Millis;
 use limen_core::window::single;
 use pyo3::prelude::*;
 
-use super::{cost, instant};
-use crate::convert;
+use super::{WindowStatus, cost, decided, limit, now_ms, per, taken_at_ms};
+use crate::clock;
+use crate::convert::{self, Per};
 
-/// What one counter shows, in its own units: tokens, requests, or nano-dollars. Instants and waits are in ms.
-#[pyclass(frozen, module = "limen", get_all)]
-pub(crate) struct WindowStatus {
-    /// The most that a window may count.
-    limit: i64,
-    /// Used in the current window.
-    used: i64,
-    /// Held in the current window.
-    held: i64,
-    /// What may still be taken.
-    remaining: i64,
-    /// When what counts now will all be gone.
-    reset_at_ms: i64,
-    /// How long until one unit can be taken; 0 where it can be now.
-    retry_after_ms: i64,
-}
+/// More sub-windows cost memory (16 bytes each) and time at every turn, and tell nobody anything.
+const MAX_BUCKETS: i64 = 10_000;
 
-impl From<single::Status> for WindowStatus {
-    fn from(status: single::Status) -> WindowStatus {
-        WindowStatus {
-            limit: status.limit,
-            used: status.used,
-            held: status.held,
-            remaining: status.remaining,
-            reset_at_ms: status.reset_at.get(),
-            retry_after_ms: status.retry_after_ms,
-        }
-    }
-}
-
-#[pymethods]
-impl WindowStatus {
-    fn __repr__(&self) -> String {
-        format!(
-            "WindowStatus(limit={}, used={}, held={}, remaining={}, reset_at_ms={}, retry_after_ms={})",
-            self.limit, self.used, self.held, self.remaining, self.reset_at_ms, self.retry_after_ms
-        )
-    }
-}
-
-/// At most `limit` in every window of `per` (a duration such as "1m", or ms), on the lattice `anchor_ms + k x per`.
+/// Windows one after the other: at most `limit` in each, on the boundaries `anchor_ms + k * per`.
+///
+/// `limit`: an integer from 0 (refuses everything). `per`: a duration text such as `"1m"`, or milliseconds.
+/// `anchor_ms`: any instant at which a window starts, in milliseconds since the Unix epoch.
+/// Raises InvalidError with the argument's name in `param`. Any number of threads may call it.
 #[pyclass(frozen, module = "limen")]
+#[derive(Debug)]
 pub(crate) struct FixedWindow(single::FixedWindow);
 
 #[pymethods]
 impl FixedWindow {
     #[new]
-    #[pyo3(signature = (limit, per, *, anchor_ms=None), text_signature = "(limit, per, *, anchor_ms=0)")]
+    #[pyo3(signature = (limit, per, *, anchor_ms = 0))]
     fn new(
-        limit: &Bound<'_, PyAny>,
-        per: &Bound<'_, PyAny>,
-        anchor_ms: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<FixedWindow> {
-        let limit = convert::count(limit, "limit")?;
-        let per = convert::per(per, "per")?;
-        let anchor = anchor_ms.map_or(Ok(Millis::new(0)), |anchor| convert::instant(anchor, "anchor_ms"))?;
-        Ok(FixedWindow(single::FixedWindow::new(limit, per.length_ms, anchor)))
+        #[pyo3(from_py_with = limit)] limit: i64,
+        #[pyo3(from_py_with = per)] per: Per,
+        #[pyo3(from_py_with = anchor_ms)] anchor_ms: i64,
+    ) -> FixedWindow {
+        FixedWindow(single::FixedWindow::new(limit, per.length_ms, Millis::new(anchor_ms)))
     }
 
-    /// Take `cost` if it fits.
-    #[pyo3(signature = (cost=None, now_ms=None), text_signature = "($self, cost=1, now_ms=None)")]
-    fn take(&self, cost: Option<&Bound<'_, PyAny>>, now_ms: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        Ok(self.0.take(self::cost(cost)?, instant(now_ms, "now_ms")?))
+    /// Count `cost` if it fits: True, or False and nothing is counted.
+    ///
+    /// A cost of 0 counts nothing, and is refused once the limit is reached. `now_ms` left out is the system's clock.
+    #[pyo3(signature = (cost = 1, now_ms = None))]
+    fn take(
+        &self,
+        #[pyo3(from_py_with = cost)] cost: i64,
+        #[pyo3(from_py_with = now_ms)] now_ms: Option<Millis>,
+    ) -> bool {
+        decided(now_ms, |now| self.0.take(cost, now))
     }
 
-    /// Whether `cost` fits. Takes nothing.
-    #[pyo3(signature = (cost=None, now_ms=None), text_signature = "($self, cost=1, now_ms=None)")]
-    fn peek(&self, cost: Option<&Bound<'_, PyAny>>, now_ms: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        Ok(self.0.peek(self::cost(cost)?, instant(now_ms, "now_ms")?))
+    /// Whether `cost` fits. Changes nothing.
+    #[pyo3(signature = (cost = 1, now_ms = None))]
+    fn peek(
+        &self,
+        #[pyo3(from_py_with = cost)] cost: i64,
+        #[pyo3(from_py_with = now_ms)] now_ms: Option<Millis>,
+    ) -> bool {
+        decided(now_ms, |now| self.0.peek(cost, now))
     }
 
-    /// Undo a take, by the instant at which it was made. A window that has rolled is left alone.
-    #[pyo3(signature = (cost, taken_at_ms=None))]
-    fn give_back(&self, cost: &Bound<'_, PyAny>, taken_at_ms: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        self.0.give_back(convert::count(cost, "cost")?, instant(taken_at_ms, "taken_at_ms")?);
-        Ok(())
+    /// Undo a take of `cost`. `taken_at_ms` is its instant (left out: now); a window that has rolled since is left
+    /// alone.
+    #[pyo3(signature = (cost, taken_at_ms = None))]
+    fn give_back(
+        &self,
+        #[pyo3(from_py_with = cost)] cost: i64,
+        #[pyo3(from_py_with = taken_at_ms)] taken_at_ms: Option<Millis>,
+    ) {
+        self.0.give_back(cost, taken_at_ms.unwrap_or_else(clock::coarse));
     }
 
-    /// What the counter shows.
-    #[pyo3(signature = (now_ms=None))]
-    fn status(&self, now_ms: Option<&Bound<'_, PyAny>>) -> PyResult<WindowStatus> {
-        Ok(self.0.status(instant(now_ms, "now_ms")?).into())
+    /// What it shows now, or at `now_ms`.
+    #[pyo3(signature = (now_ms = None))]
+    fn status(&self, #[pyo3(from_py_with = now_ms)] now_ms: Option<Millis>) -> WindowStatus {
+        self.0.status(now_ms.unwrap_or_else(clock::fine)).into()
     }
 }
 
-/// At most `limit` in any true window of `per`, told apart in `buckets` sub-windows (1 to 10,000): conservative by up to
-/// one of them.
+/// The last `per`, whenever it is looked at: at most `limit` in every stretch of that length.
+///
+/// `buckets` sub-windows (1 to 10,000) say how finely it forgets: what was taken counts for up to `per / buckets` too
+/// long, never too short. A limit above 2**46 - 1 counts as that. Other arguments and faults are those of
+/// FixedWindow. Any number of threads may call it.
 #[pyclass(frozen, module = "limen")]
+#[derive(Debug)]
 pub(crate) struct SlidingWindow(single::SlidingWindow);
-
-/// More sub-windows than this are no better, and memory comes from the caller's number.
-const MAX_BUCKETS: i64 = 10_000;
 
 #[pymethods]
 impl SlidingWindow {
     #[new]
-    #[pyo3(signature = (limit, per, *, buckets=None), text_signature = "(limit, per, *, buckets=60)")]
+    #[pyo3(signature = (limit, per, *, buckets = 60))]
     fn new(
-        limit: &Bound<'_, PyAny>,
-        per: &Bound<'_, PyAny>,
-        buckets: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<SlidingWindow> {
-        let limit = convert::count(limit, "limit")?;
-        let per = convert::per(per, "per")?;
-        let buckets =
-            buckets.map_or(Ok(60), |buckets| convert::count_within(buckets, 1..=MAX_BUCKETS, "buckets"))?;
-        Ok(SlidingWindow(single::SlidingWindow::new(limit, per.length_ms, buckets)))
+        #[pyo3(from_py_with = limit)] limit: i64,
+        #[pyo3(from_py_with = per)] per: Per,
+        #[pyo3(from_py_with = buckets)] buckets: i64,
+    ) -> SlidingWindow {
+        SlidingWindow(single::SlidingWindow::new(limit, per.length_ms, buckets))
     }
 
-    /// Take `cost` if it fits.
-    #[pyo3(signature = (cost=None, now_ms=None), text_signature = "($self, cost=1, now_ms=None)")]
-    fn take(&self, cost: Option<&Bound<'_, PyAny>>, now_ms: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        Ok(self.0.take(self::cost(cost)?, instant(now_ms, "now_ms")?))
+    /// Count `cost` if it fits: True, or False and nothing is counted.
+    ///
+    /// A cost of 0 counts nothing, and is refused once the limit is reached. `now_ms` left out is the system's clock.
+    #[pyo3(signature = (cost = 1, now_ms = None))]
+    fn take(
+        &self,
+        #[pyo3(from_py_with = cost)] cost: i64,
+        #[pyo3(from_py_with = now_ms)] now_ms: Option<Millis>,
+    ) -> bool {
+        decided(now_ms, |now| self.0.take(cost, now))
     }
 
-    /// Whether `cost` fits. Takes nothing.
-    #[pyo3(signature = (cost=None, now_ms=None), text_signature = "($self, cost=1, now_ms=None)")]
-    fn peek(&self, cost: Option<&Bound<'_, PyAny>>, now_ms: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        Ok(self.0.peek(self::cost(cost)?, instant(now_ms, "now_ms")?))
+    /// Whether `cost` fits. Changes nothing.
+    #[pyo3(signature = (cost = 1, now_ms = None))]
+    fn peek(
+        &self,
+        #[pyo3(from_py_with = cost)] cost: i64,
+        #[pyo3(from_py_with = now_ms)] now_ms: Option<Millis>,
+    ) -> bool {
+        decided(now_ms, |now| self.0.peek(cost, now))
     }
 
-    /// Undo a take, by the instant at which it was made. A sub-window that has left is left alone.
-    #[pyo3(signature = (cost, taken_at_ms=None))]
-    fn give_back(&self, cost: &Bound<'_, PyAny>, taken_at_ms: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        self.0.give_back(convert::count(cost, "cost")?, instant(taken_at_ms, "taken_at_ms")?);
-        Ok(())
+    /// Undo a take of `cost`. `taken_at_ms` is its instant (left out: now); what has left the window is left alone.
+    #[pyo3(signature = (cost, taken_at_ms = None))]
+    fn give_back(
+        &self,
+        #[pyo3(from_py_with = cost)] cost: i64,
+        #[pyo3(from_py_with = taken_at_ms)] taken_at_ms: Option<Millis>,
+    ) {
+        self.0.give_back(cost, taken_at_ms.unwrap_or_else(clock::coarse));
     }
 
-    /// What the counter shows.
-    #[pyo3(signature = (now_ms=None))]
-    fn status(&self, now_ms: Option<&Bound<'_, PyAny>>) -> PyResult<WindowStatus> {
-        Ok(self.0.status(instant(now_ms, "now_ms")?).into())
+    /// What it shows now, or at `now_ms`.
+    #[pyo3(signature = (now_ms = None))]
+    fn status(&self, #[pyo3(from_py_with = now_ms)] now_ms: Option<Millis>) -> WindowStatus {
+        self.0.status(now_ms.unwrap_or_else(clock::fine)).into()
     }
 }
 
-/// At most `limit_usd` dollars in every window of `per`; holds first, then charges, in whole nano-dollars.
-/// `calendar_aligned` puts the windows on UTC calendar boundaries, for the units d, w, M and Y.
-#[pyclass(frozen, module = "limen")]
-pub(crate) struct BudgetCounter(budget::BudgetCounter);
+fn anchor_ms(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    convert::int(value, "anchor_ms")
+}
 
-#[pymethods]
-impl BudgetCounter {
-    #[new]
-    #[pyo3(signature = (limit_usd, per, *, calendar_aligned=false))]
-    fn new(
-        limit_usd: &Bound<'_, PyAny>,
-        per: &Bound<'_, PyAny>,
-        calendar_aligned: bool,
-    ) -> PyResult<BudgetCounter> {
-        let limit = convert::dollars(limit_usd, "limit_usd", Rounding::Exact)?;
-        let per = convert::per(per, "per")?;
-        let rolling = Lattice::rolling(Millis::new(0), per.length_ms);
-        let lattice = if calendar_aligned {
-            per.written.and_then(Lattice::calendar).ok_or_else(|| {
-                convert::fault("per", "must be in d, w, M or Y where calendar_aligned, such as \"1M\"")
-            })?
-        } else {
-            rolling
-        };
-        Ok(BudgetCounter(budget::BudgetCounter::new(limit.get(), lattice)))
-    }
-
-    /// Hold an amount if it fits.
-    #[pyo3(signature = (nano_usd, now_ms=None))]
-    fn reserve(&self, nano_usd: &Bound<'_, PyAny>, now_ms: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        Ok(self.0.reserve(convert::count(nano_usd, "nano_usd")?, instant(now_ms, "now_ms")?))
-    }
-
-    /// Replace what was held at `taken_at_ms` by what it really cost. If its window has rolled, only what exceeds the
-    /// hold is charged, to the current window.
-    #[pyo3(signature = (held_nano_usd, real_nano_usd, taken_at_ms=None))]
-    fn settle(
-        &self,
-        held_nano_usd: &Bound<'_, PyAny>,
-        real_nano_usd: &Bound<'_, PyAny>,
-        taken_at_ms: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let held = convert::count(held_nano_usd, "held_nano_usd")?;
-        let real = convert::count(real_nano_usd, "real_nano_usd")?;
-        self.0.settle(held, real, instant(taken_at_ms, "taken_at_ms")?);
-        Ok(())
-    }
-
-    /// Give back what was held at `taken_at_ms`. A window that has rolled is left alone.
-    #[pyo3(signature = (nano_usd, taken_at_ms=None))]
-    fn give_back(&self, nano_usd: &Bound<'_, PyAny>, taken_at_ms: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        self.0.give_back(convert::count(nano_usd, "nano_usd")?, instant(taken_at_ms, "taken_at_ms")?);
-        Ok(())
-    }
-
-    /// Add to the current window without asking whether it fits.
-    #[pyo3(signature = (nano_usd, now_ms=None))]
-    fn charge(&self, nano_usd: &Bound<'_, PyAny>, now_ms: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        self.0.charge(convert::count(nano_usd, "nano_usd")?, instant(now_ms, "now_ms")?);
-        Ok(())
-    }
-
-    /// What the budget shows, in nano-dollars.
-    #[pyo3(signature = (now_ms=None))]
-    fn status(&self, now_ms: Option<&Bound<'_, PyAny>>) -> PyResult<WindowStatus> {
-        Ok(self.0.status(instant(now_ms, "now_ms")?).into())
-    }
+fn buckets(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    convert::count_within(value, 1..=MAX_BUCKETS, "buckets")
 }
