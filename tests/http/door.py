@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from house import House
-from limen.http.app import App, create_app
+from limen.http.app import Application
 from limen.http.auth import Access
 
 
@@ -39,7 +39,7 @@ class Door(House):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         inner = self.engine.settings
-        self.app: App = create_app(
+        self.app = Application(
             self.engine,
             Access([token.token.reveal() for token in inner.gateway_tokens], inner.allowed_hosts),
             key_required=inner.require_virtual_key,
@@ -63,7 +63,9 @@ class Door(House):
         return drive(self.app, method, path, list(parts), lines)
 
 
-def drive(app: App, method: str, path: str, parts: list[bytes], lines: list[tuple[bytes, bytes]]) -> Reply:
+def drive(
+    app: Application, method: str, path: str, parts: list[bytes], lines: list[tuple[bytes, bytes]]
+) -> Reply:
     """Nothing in the application waits but for messages, and those are there: so it runs without a loop."""
     waiting = list(parts)
     sent: list[Any] = []

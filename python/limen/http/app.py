@@ -1,13 +1,13 @@
 """All routes in one screen, and the way of a request: head, body, decision, answer.
 
-    app = create_app(engine, Access(gateway_tokens=["..."]), key_required=True)     # any ASGI server
+    app = Application(engine, Access(gateway_tokens=["..."]), key_required=True)     # any ASGI server
 
 There is no router and no request object on the way: a look-up by path, one pass over the headers, one
 function from bytes to bytes. What a function raises becomes the one error body.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from limen.errors import LimenError, fault
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Route: TypeAlias = Callable[[bytes, Caller], Answer]
 
 BODY_MOST: Final = 1 << 20
@@ -48,50 +47,71 @@ def routes(engine: "Engine", *, key_required: bool) -> dict[str, dict[str, Route
     }
 
 
-def create_app(engine: "Engine", access: Access, *, key_required: bool) -> App:
-    """The ASGI application over one engine. Run it in one process only: the counters live in it."""
-    table = routes(engine, key_required=key_required)
+class Application:
+    """The ASGI application over one engine. Run it in one process only: the counters live in it.
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    `respond` is the same application for a server that has the whole request at hand: a plain call, no task.
+    """
+
+    def __init__(self, engine: "Engine", access: Access, *, key_required: bool) -> None:
+        self._routes = routes(engine, key_required=key_required)
+        self._access = access
+
+    def respond(self, scope: Mapping[str, Any], body: bytes) -> Answer:
+        """The answer to a request whose body is there, and is no longer than `BODY_MOST`. Never raises."""
+        try:
+            decide, caller = self._open(scope)
+            return decide(body, caller)
+        except LimenError as error:
+            return self._fault(error, scope)
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets a body and no trace
+            return _failure()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await _other(scope, receive, send)
             return
         try:
-            headers = single(scope["headers"])
-            access.refuse_foreign_host(headers.get(b"host"))
-            route = table.get(scope["path"])
-            if route is None:
-                raise fault("not_found", "there is no such route")
-            decide = route.get(scope["method"])
-            if decide is None:
-                raise fault("method_not_allowed")
-            if scope["method"] == "POST":
-                _check_content(headers)
-                caller = access.caller(headers)
-                message = await receive()
-                body = message["body"] if message["type"] == "http.request" else None
-                if body is None or message.get("more_body") or len(body) > BODY_MOST:
-                    body = await _whole(body, message, receive)
-                    if body is None:
-                        return  # the client is gone before it had asked
-                status, lines, content = decide(body, caller)
-            else:
-                status, lines, content = decide(b"", NOBODY)
+            decide, caller = self._open(scope)
+            body = await _whole(receive) if scope["method"] == "POST" else b""
+            if body is None:
+                return  # the client is gone before it had asked
+            status, lines, content = decide(body, caller)
         except LimenError as error:
             if error.code == "body_too_large":
                 await _refuse_body(error, receive, send)
                 return
-            status, lines, content = fault_answer(error)
-            if error.code == "method_not_allowed":
-                lines.append((b"allow", ", ".join(table[scope["path"]]).encode()))
-        except Exception:  # noqa: BLE001 - whatever it is, the client gets a body and no trace
-            _log.exception("a request failed in a way that has no code")
-            failed = error_body(500, "internal_error", "the server failed at this request")
-            status, lines, content = answer(500, failed)
+            status, lines, content = self._fault(error, scope)
+        except Exception:  # noqa: BLE001 - as above
+            status, lines, content = _failure()
         await send({"type": "http.response.start", "status": status, "headers": lines})
         await send({"type": "http.response.body", "body": content})
 
-    return app
+    def _open(self, scope: Mapping[str, Any]) -> tuple[Route, Caller]:
+        """What the head alone decides: the host, the route, the media type, the credentials."""
+        headers = single(scope["headers"])
+        self._access.refuse_foreign_host(headers.get(b"host"))
+        methods = self._routes.get(scope["path"])
+        if methods is None:
+            raise fault("not_found", "there is no such route")
+        decide = methods.get(scope["method"])
+        if decide is None:
+            raise fault("method_not_allowed")
+        if scope["method"] != "POST":
+            return decide, NOBODY
+        _check_content(headers)
+        return decide, self._access.caller(headers)
+
+    def _fault(self, error: LimenError, scope: Mapping[str, Any]) -> Answer:
+        found = fault_answer(error)
+        if error.code == "method_not_allowed":
+            found[1].append((b"allow", ", ".join(self._routes[scope["path"]]).encode()))
+        return found
+
+
+def _failure() -> Answer:
+    _log.exception("a request failed in a way that has no code")
+    return answer(500, error_body(500, "internal_error", "the server failed at this request"))
 
 
 def _check_content(headers: dict[bytes, bytes]) -> None:
@@ -107,20 +127,21 @@ def _check_content(headers: dict[bytes, bytes]) -> None:
         raise fault("body_too_large", f"a body may have {BODY_MOST} bytes")
 
 
-async def _whole(body: bytes | None, message: MutableMapping[str, Any], receive: Receive) -> bytes | None:
-    """A body that comes in parts; None where the client went away. The cap holds at every part."""
-    parts = [body or b""]
-    size = len(parts[0])
-    while size <= BODY_MOST:
+async def _whole(receive: Receive) -> bytes | None:
+    """The body, in however many parts it comes, none beyond the cap; None where the client went away."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
         if message["type"] != "http.request":
             return None
-        if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
         part = message.get("body", b"")
         size += len(part)
+        if size > BODY_MOST:
+            raise fault("body_too_large", f"a body may have {BODY_MOST} bytes")
+        if not message.get("more_body"):
+            return b"".join([*parts, part]) if parts else part
         parts.append(part)
-    raise fault("body_too_large", f"a body may have {BODY_MOST} bytes")
 
 
 async def _refuse_body(error: LimenError, receive: Receive, send: Send) -> None:

@@ -5,6 +5,9 @@ of the answer. Nothing is timed while requests run. Once a second a sweep looks 
 that it finds in the same phase of the same request for too long is closed. So deadlines cost the requests
 nothing, and hold to within a second.
 
+A request that arrives whole, as nearly all do, is answered where it was parsed: one call, one write, no
+task and no messages. Everything else goes the way of ASGI, through the same application.
+
 uvicorn ends by raising the signal again that stopped it, which makes a clean stop look like a crash to
 whoever started the process; here a stop by SIGTERM or SIGINT returns.
 """
@@ -18,10 +21,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-from uvicorn._types import HTTPScope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from limen.http.app import App
+from limen.http.app import BODY_MOST, Application
 from limen.http.responses import answer
 from limen.wire import error_body
 
@@ -43,13 +46,50 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._application = self.app if isinstance(self.app, Application) else None
+        self._begun: RequestResponseCycle | None = None
         self._counted: object = None
         self._taken = 0
         self._seen: tuple[object, int] = (None, _IDLE)
         self._since = 0.0
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Called when a head is complete; a body that is still to come may be in the same packet."""
+        if app is self._application and cycle.more_body and not cycle.waiting_for_100_continue:
+            self._begun = cycle
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        cycle = self._begun
+        # A client that does not read its answers is waited for, and only a task can wait.
+        if cycle is not None and not self.flow.write_paused and len(cycle.body) <= BODY_MOST:
+            self._begun = None
+            self._answer(cycle)
+
+    def _answer(self, cycle: RequestResponseCycle) -> None:
+        assert self._application is not None
+        status, lines, content = self._application.respond(cycle.scope, bytes(cycle.body))
+        reply = [STATUS_LINE[status]]
+        for name, value in self.server_state.default_headers:
+            reply += (name, b": ", value, b"\r\n")
+        for name, value in lines:
+            reply += (name, b": ", value, b"\r\n")
+        reply.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        if cycle.scope["method"] != "HEAD":
+            reply.append(content)
+        self.transport.write(b"".join(reply))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._begun is not None:
+            cycle, self._begun = self._begun, None
+            super()._start_asgi_task(cycle, self.app)
         scope = self.scope
         if scope is not self._counted:
             self._counted = scope
@@ -125,7 +165,7 @@ class Server(uvicorn.Server):
 
 
 def make_server(
-    app: App,
+    app: Application,
     ready: Callable[[], None] = lambda: None,
     *,
     tls_cert: Path | None = None,

@@ -1,4 +1,7 @@
-"""One connection by itself: what it may send, and how long it may take. The clock is the sweep's argument."""
+"""One connection by itself: what it may send, how long it may take, in which order it is answered.
+
+The clock is the sweep's argument.
+"""
 
 from __future__ import annotations
 
@@ -190,6 +193,71 @@ def test_a_head_of_ordinary_size_passes_however_it_is_cut() -> None:
         connection = Connection()
         await connection.send(*(raw[at : at + 100] for at in range(0, len(raw), 100)))
         assert b"200 OK" in connection.wire.written
+        connection.protocol.connection_lost(None)
+
+    asyncio.run(scene())
+
+
+FAULTY = head("content-length: 2") + b"[]"
+
+
+@pytest.mark.parametrize("raw", [WHOLE, FAULTY, head("transfer-encoding: chunked") + b"2\r\n[]\r\n0\r\n\r\n"])
+def test_an_answer_is_the_same_however_the_request_was_cut(raw: bytes) -> None:
+    async def scene(size: int) -> bytes:
+        connection = Connection()
+        await connection.send(*(raw[at : at + size] for at in range(0, len(raw), size)))
+        connection.protocol.connection_lost(None)
+        return connection.wire.written
+
+    whole, pieces = asyncio.run(scene(len(raw))), asyncio.run(scene(1))
+    assert whole == pieces
+    assert whole.startswith(b"HTTP/1.1 ")
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+def test_requests_sent_ahead_are_answered_in_their_order(size: int) -> None:
+    async def scene() -> list[bytes]:
+        raw = (FAULTY + WHOLE) * 3 + head("connection: close", method="GET", path="/health")
+        connection = Connection()
+        await connection.send(*(raw[at : at + size] for at in range(0, len(raw), size)))
+        await settle()
+        assert connection.wire.ended
+        connection.protocol.connection_lost(None)
+        return [line for line in connection.wire.written.split(b"\r\n") if b"HTTP/1.1" in line]
+
+    statuses = [line.rpartition(b"HTTP/1.1 ")[2][:3] for line in asyncio.run(scene())]
+    assert statuses == [b"400", b"200"] * 3 + [b"200"]
+
+
+def test_a_head_request_is_answered_without_a_body() -> None:
+    async def scene() -> bytes:
+        connection = Connection()
+        await connection.send(head(method="HEAD", path="/health"))
+        connection.protocol.connection_lost(None)
+        return connection.wire.written
+
+    lines, _, body = asyncio.run(scene()).partition(b"\r\n\r\n")
+    assert b"200 OK" in lines
+    assert body == b""
+
+
+def test_a_connection_of_http_1_0_ends_with_its_answer() -> None:
+    async def scene() -> None:
+        connection = Connection()
+        await connection.send(WHOLE.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert b"connection: close" in connection.wire.written
+        assert connection.wire.ended
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_waits_for_leave_to_send_gets_it() -> None:
+    async def scene() -> None:
+        connection = Connection()
+        await connection.send(head("content-length: 2", "expect: 100-continue"))
+        assert connection.wire.written == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await connection.send(b"[]")
+        assert b"400 Bad Request" in connection.wire.written
         connection.protocol.connection_lost(None)
 
     asyncio.run(scene())
