@@ -19,6 +19,7 @@ settings.register_profile(
     deadline=None,
     derandomize="LIMEN_EXAMPLES" not in os.environ,
     print_blob=True,
+    report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=100)

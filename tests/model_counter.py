@@ -167,7 +167,7 @@ class Counter:
             kept = []
         for entry in self.entries:
             entry.dropped = entry not in kept
-        old_last_reset = t if self.window == "sliding" else self.bounds(t)[0]
+        old_last_reset = now if self.window == "sliding" else self.bounds(t)[0]
         self.per, self.window, self.anchor, self.newest = per, window, old_last_reset, t
         for entry in kept:
             entry.at = t

@@ -106,8 +106,6 @@ class Permits:
         self.find(now, permit)
         if permit.state != "open":
             raise MisuseError("permit_closed")
-        if tokens is None and cost is None:
-            raise MisuseError("invalid_request")
         given = {"tokens": tokens or 0, "budget": permit.totals["budget"] if cost is None else cost}
         if any(total < permit.totals[kind] for kind, total in given.items()):
             raise MisuseError("invalid_request")
