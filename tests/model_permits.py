@@ -74,9 +74,9 @@ class Permits:
         as_held: bool = False,
     ) -> Settled:
         """Real amounts for held ones, once."""
-        self.find(now, permit)
         if not as_held and tokens is None and cost is None:
             raise MisuseError("invalid_request")
+        self.find(now, permit)
         outcome = (tokens, cost, as_held)
         if permit.state == "released":
             raise MisuseError("permit_closed")
@@ -103,6 +103,8 @@ class Permits:
         self, now: int, permit: Allowed, tokens: int | None = None, cost: int | None = None
     ) -> list[Violation]:
         """Totals so far (tokens that are not said are none); answers which limits are over."""
+        if tokens is None and cost is None:
+            raise MisuseError("invalid_request")
         self.find(now, permit)
         if permit.state != "open":
             raise MisuseError("permit_closed")

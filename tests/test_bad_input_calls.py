@@ -189,7 +189,7 @@ def test_faulty_usage_is_refused_with_the_word(
     assert isinstance(fault, limen.InvalidError)
 
 
-NOTHING = [("settle", {}), ("settle", {"as_held": False}), ("settle", {"batch": True})]
+NOTHING = [("settle", {}), ("update", {}), ("settle", {"as_held": False}), ("settle", {"batch": True})]
 
 
 @pytest.mark.parametrize(("call", "words"), NOTHING, ids=[f"{call} {words}" for call, words in NOTHING])

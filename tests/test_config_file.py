@@ -1,10 +1,9 @@
-"""The configuration file: strict, every fault in one run, all or nothing, and without effect the second time."""
+"""The configuration file: strict, every fault in one run, all or nothing; the second time without effect."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ class Filed(House):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.file = folder / "policy.json"
-        self.policy = deepcopy(POLICY)
+        self.policy = json.loads(json.dumps(POLICY))
 
     def load(self, **options: bool) -> Any:
         self.file.write_text(json.dumps(self.policy), encoding="utf-8")
@@ -64,7 +63,7 @@ def filed(tmp_path: Path) -> Filed:
 def test_a_file_becomes_entities_and_settings(filed: Filed) -> None:
     report = filed.load()
     engine = filed.engine
-    assert len(report.created) == 8
+    assert len(report.created) == 7
     (key,) = engine.virtual_keys.list()
     assert (key.name, key.team.name, engine.customers.get("acme").teams[0].id) == ("bot", "growth", "growth")
     assert [c.provider for c in key.provider_configs] == ["openai", "later"]
@@ -83,7 +82,7 @@ def test_loading_again_changes_nothing(filed: Filed) -> None:
     filed.at(2 * DAY)
     again = filed.load()
     filed.at(0)
-    assert (again.created, again.updated, again.removed, again.unchanged) == ([], [], [], 8)
+    assert (again.created, again.updated, again.removed, again.unchanged) == ([], [], [], 7)
     assert picture(filed.engine) == before
 
 

@@ -58,27 +58,45 @@ def test_settings_have_the_fields_of_their_table_but_for_those_that_are_refused_
 
 
 EXPECTED = {
-    "Budget": "id max_limit reset_duration calendar_aligned last_reset current_usage held config_hash created_at updated_at",
-    "RateLimit": "id token_max_limit token_reset_duration token_current_usage token_held token_last_reset"
-    " request_max_limit request_reset_duration request_current_usage request_last_reset window config_hash"
-    " created_at updated_at",
-    "VirtualKey": "id name value description is_active expires_at provider_configs mcp_configs team_id customer_id"
-    " team customer budget budget_id budgets rate_limit rate_limit_id config_hash created_at updated_at warnings",
-    "VirtualKeyProviderConfig": "id virtual_key_id provider weight allowed_models budget_id rate_limit_id budget"
-    " budgets rate_limit keys",
+    "Budget": (
+        "id max_limit reset_duration calendar_aligned last_reset current_usage held "
+        "config_hash created_at updated_at"
+    ),
+    "RateLimit": (
+        "id token_max_limit token_reset_duration token_current_usage token_held "
+        "token_last_reset request_max_limit request_reset_duration request_current_usage "
+        "request_last_reset window config_hash created_at updated_at"
+    ),
+    "VirtualKey": (
+        "id name value description is_active expires_at provider_configs mcp_configs "
+        "team_id customer_id team customer budget budget_id budgets rate_limit "
+        "rate_limit_id config_hash created_at updated_at warnings"
+    ),
+    "VirtualKeyProviderConfig": (
+        "id virtual_key_id provider weight allowed_models budget_id rate_limit_id budget "
+        "budgets rate_limit keys"
+    ),
     "VirtualKeyMCPConfig": "id mcp_client_name tools_to_execute",
     "VirtualKeyQuotaResponse": "virtual_key_name is_active budgets rate_limit",
-    "Team": "id name customer_id customer virtual_keys budget budget_id budgets rate_limit rate_limit_id profile"
-    " config claims config_hash created_at updated_at warnings",
-    "Customer": "id name teams virtual_keys budget budget_id budgets rate_limit rate_limit_id config_hash created_at"
-    " updated_at warnings",
+    "Team": (
+        "id name customer_id customer virtual_keys budget budget_id budgets rate_limit "
+        "rate_limit_id profile config claims config_hash created_at updated_at warnings"
+    ),
+    "Customer": (
+        "id name teams virtual_keys budget budget_id budgets rate_limit rate_limit_id "
+        "config_hash created_at updated_at warnings"
+    ),
     "ModelConfig": "id model_name provider budget budgets rate_limit created_at updated_at warnings",
     "ProviderGovernance": "provider budget budgets rate_limit warnings",
     "EnvVar": "value env_var from_env",
-    "TableKey": "id name provider_id provider key_id value models weight enabled use_for_batch_api azure_endpoint"
-    " azure_api_version azure_client_id azure_client_secret azure_tenant_id vertex_project_id vertex_project_number"
-    " vertex_region vertex_auth_credentials bedrock_access_key bedrock_secret_key bedrock_session_token"
-    " bedrock_region bedrock_arn created_at updated_at config_hash warnings",
+    "TableKey": (
+        "id name provider_id provider key_id value models weight enabled "
+        "use_for_batch_api azure_endpoint azure_api_version azure_client_id "
+        "azure_client_secret azure_tenant_id vertex_project_id vertex_project_number "
+        "vertex_region vertex_auth_credentials bedrock_access_key bedrock_secret_key "
+        "bedrock_session_token bedrock_region bedrock_arn created_at updated_at "
+        "config_hash warnings"
+    ),
     "ListTeamsResponse": "count total_count limit offset teams",
     "ListVirtualKeysResponse": "count total_count limit offset virtual_keys",
     "ListProviderGovernanceResponse": "count total_count limit offset providers",

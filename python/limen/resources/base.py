@@ -221,7 +221,7 @@ def need(body: Body, word: str, old: Any, at: str, faults: Faults) -> Any:
     """A field that must have a value in the end: the body's, else the old one, else a fault."""
     if word in body:
         return body[word]
-    if old is None and not any((found.param or "").startswith(at + word) for found in faults):
+    if old is None and body.given and not any((found.param or "").startswith(at + word) for found in faults):
         faults.add(at + word, "is required")
     return old
 

@@ -59,13 +59,15 @@ class Body(dict[str, Any]):
     """The clean fields of a body. One that is missing was left out, or null where that means unchanged.
 
     `fixed`: the read-only fields as they came. `blank`: the body was `{}`. `clean`: no fault was found in it.
+    `given`: it was an object at all.
     """
 
-    __slots__ = ("blank", "clean", "fixed")
+    __slots__ = ("blank", "clean", "fixed", "given")
 
     fixed: dict[str, Any]
     blank: bool
     clean: bool
+    given: bool
 
 
 class Shape:
@@ -79,7 +81,7 @@ class Shape:
     def read(self, value: object, at: str, faults: Faults, create: bool = False) -> Body:
         """The clean fields of a mapping or a struct. In a create body null is as left out."""
         body = Body()
-        body.fixed, body.blank, body.clean = {}, False, False
+        body.fixed, body.blank, body.clean, body.given = {}, False, False, False
         if type(value) is not dict:  # asking whether something is a Mapping is slow
             if isinstance(value, Struct):
                 value = fields_of(value)
@@ -87,7 +89,7 @@ class Shape:
                 faults.add(at, "must be an object")
                 return body
         before = len(faults)
-        body.blank = not value
+        body.blank, body.given = not value, True
         prefix = f"{at}." if at else ""
         for word, item in value.items():
             field = self.fields.get(word) if isinstance(word, str) else None
