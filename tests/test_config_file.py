@@ -106,17 +106,19 @@ def test_loading_again_keeps_usage_and_changes_what_differs(filed: Filed) -> Non
     assert (changed.id, changed.created_at) == (key.id, key.created_at)
 
 
-def test_what_was_changed_by_hand_is_set_back_and_reported(filed: Filed) -> None:
+@pytest.mark.parametrize("grace", [0, 60])
+def test_what_was_changed_by_hand_is_set_back_and_reported(filed: Filed, grace: int) -> None:
     filed.load()
     engine = filed.engine
     (key,) = engine.virtual_keys.list()
     engine.virtual_keys.update(key.id, {"description": "by hand", "budget": {"max_limit": 99}})
-    engine.virtual_keys.rotate(key.id)
+    engine.virtual_keys.rotate(key.id, grace)
     engine.customers.update("acme", {"budget": {}})
     report = filed.load()
     assert report.restored == report.updated == ["customers/Acme", "virtual_keys/bot"]
     assert engine.virtual_keys.get(key.id).description == ""
     assert engine.virtual_keys.get(key.id).budget.max_limit == 5
+    filed.at(2 * DAY)
     assert engine.quota("sk-bf-for-a-test-0123456789").virtual_key_name == "bot"
     filed.policy["customers"][0]["name"] = "Acme Ltd"
     changed_in_the_file = filed.load()
@@ -219,11 +221,17 @@ def test_a_value_comes_as_text_from_the_environment_or_as_its_hash(
     assert filed.engine.quota(told).virtual_key_name == "none"
 
 
-def test_a_value_that_is_another_keys_is_refused(filed: Filed) -> None:
+@pytest.mark.parametrize("word", ["value", "value_sha256"])
+@pytest.mark.parametrize("rotated", [False, True])
+def test_a_value_that_is_another_keys_is_refused(filed: Filed, word: str, rotated: bool) -> None:
     made = filed.engine.virtual_keys.create({"name": "by hand"})
-    filed.policy["virtual_keys"][0]["value"] = made.value
+    if rotated:
+        filed.engine.virtual_keys.rotate(made.id, grace=60)
+    del filed.policy["virtual_keys"][0]["value"]
+    hashed = hashlib.sha256(made.value.encode()).hexdigest()
+    filed.policy["virtual_keys"][0][word] = made.value if word == "value" else hashed
     before = picture(filed.engine)
-    refused(filed.load, "conflict")
+    assert refused(filed.load, "conflict").param == f"virtual_keys[0].{word}"
     assert picture(filed.engine) == before
     assert filed.engine.quota(made.value).virtual_key_name == "by hand"
 

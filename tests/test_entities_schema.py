@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+import pkgutil
 from datetime import UTC, datetime
 from typing import Any, get_type_hints
 
 import msgspec
 import pytest
 
+import limen
 from furnished import Furnished
 from house import refused
 from limen import model
@@ -157,3 +161,23 @@ def test_typed_bodies_are_as_good_as_mappings() -> None:
         model.CreateVirtualKeyRequest(name="n", expires_at=datetime(2030, 1, 1, tzinfo=UTC))
     )
     assert engine.virtual_keys.get(fixed.id).expires_at == fixed.expires_at
+
+
+MODULES = sorted(
+    info.name
+    for info in pkgutil.walk_packages(limen.__path__, "limen.")
+    if info.name.startswith(
+        ("limen.resources.", "limen.engine", "limen.secret", "limen.settings", "limen.errors")
+    )
+    or info.name in ("limen.model", "limen.bodies")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_are_true(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_modules_with_examples_were_found() -> None:
+    found = {name for name in MODULES if (importlib.import_module(name).__doc__ or "").count(">>>")}
+    assert found >= {"limen.engine", "limen.model", "limen.resources.limits", "limen.settings"}

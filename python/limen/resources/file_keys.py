@@ -5,7 +5,7 @@ is rotated, and the report says so.
 """
 
 import os
-from typing import Final
+from typing import Final, cast
 
 from limen.errors import Faults
 from limen.resources.book import Book, Draft
@@ -45,6 +45,7 @@ class FileKeys(VirtualKeys):
         self._given: dict[str, tuple[str | None, bytes]] = {}
         self._met: dict[bytes, str] = {}
         self._nameless: set[str] = set()
+        self._owners: dict[bytes, str] | None = None
 
     def merge(
         self, old: VirtualKeyRow | None, body: Body, at: str, draft: Draft, id: str, create: bool
@@ -53,11 +54,23 @@ class FileKeys(VirtualKeys):
         given = self._read_value(body, at, draft)
         if given is not None:
             first = self._met.setdefault(given[1], at)
+            word = "value" if "value" in body else "value_sha256"
             if first != at:
-                word = "value" if "value" in body else "value_sha256"
                 draft.faults.add(f"{at}{word}", f"is that of {first[:-1]}", "conflict")
+            elif self._kept_owner(given[1]) not in (None, id):
+                draft.faults.add(f"{at}{word}", "is that of another virtual key", "conflict")
             self._given[id] = given
         return record
+
+    def _kept_owner(self, sha256: bytes) -> str | None:
+        """The key that has this value already. Made once a load: nobody else asks for keys by their hash."""
+        if self._owners is None:
+            self._owners = {}
+            for id in self.book.records["virtual_key"]:
+                kept = cast("VirtualKeyRow", self.book.get("virtual_key", id))
+                self._owners[kept.sha256] = id
+                self._owners.update((former.sha256, id) for former in kept.former)
+        return self._owners.get(sha256)
 
     def _read_value(self, body: Body, at: str, draft: Draft) -> tuple[str | None, bytes] | None:
         stated: SecretRow | None = body.get("value")
@@ -87,6 +100,8 @@ class FileKeys(VirtualKeys):
         if sha256 == record.sha256:
             return
         record.sha256, record.mask = sha256, STARS if value is None else mask(value)
+        # It may have been rotated out by hand; set back, it is good without an end.
+        record.former = [row for row in record.former if row.sha256 != sha256]
         draft.credentials[record.id] = [
             {"value": value, "sha256": None if value is not None else sha256, "until_ms": None},
             *self.former_rows(record),

@@ -1,5 +1,6 @@
 """The field table of a body: which fields there are, how each is read, and what null means for it.
 
+    >>> from limen.resources.reading import description, name
     >>> shape = Shape({"name": Field(name, null=Null.REFUSED), "description": Field(description, null="")})
     >>> shape.read({"name": " bot ", "description": None}, "", Faults())
     {'name': 'bot', 'description': ''}
