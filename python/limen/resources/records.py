@@ -1,9 +1,9 @@
 """What is kept of each entity: its configuration and its times, without usage (the core counts that).
 
 A record lives as one block of msgpack bytes and is decoded when it is looked at: a million keys then cost a
-few hundred bytes each, and the collector of cycles has nothing to walk. Money is integer nano-dollars, times
-are milliseconds since the epoch. `origin` is the fingerprint of the configuration that a file gave, None
-where no file ever had the entity.
+few hundred bytes each. The collector of cycles has nothing to walk in them, nor in decoded ones, which hold no
+cycles. Money is integer nano-dollars, times are milliseconds since the epoch. `origin` is the fingerprint of
+the configuration that a file gave, None where no file ever had the entity.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ KINDS: Final[tuple[Kind, ...]] = (
 """In an order in which each kind refers to those before it only."""
 
 
-class BudgetRow(Struct, array_like=True):
+class BudgetRow(Struct, array_like=True, gc=False):
     """A budget: nano-dollars per duration."""
 
     id: str
@@ -39,7 +39,7 @@ class BudgetRow(Struct, array_like=True):
     updated: int
 
 
-class RateRow(Struct, array_like=True):
+class RateRow(Struct, array_like=True, gc=False):
     """A rate limit; None for the maximum and the duration of a kind that is not limited."""
 
     id: str
@@ -52,7 +52,7 @@ class RateRow(Struct, array_like=True):
     updated: int
 
 
-class Record(Struct, array_like=True, kw_only=True):
+class Record(Struct, array_like=True, gc=False, kw_only=True):
     """What every entity has. `id` is text and never changes."""
 
     id: str
@@ -61,20 +61,20 @@ class Record(Struct, array_like=True, kw_only=True):
     origin: bytes | None = None
 
 
-class Owner(Record, array_like=True, kw_only=True):
+class Owner(Record, array_like=True, gc=False, kw_only=True):
     """An entity that owns limits; the first budget is its `budget`."""
 
     budgets: list[BudgetRow] = []
     rate: RateRow | None = None
 
 
-class CustomerRow(Owner, array_like=True, kw_only=True):
+class CustomerRow(Owner, array_like=True, gc=False, kw_only=True):
     """A customer."""
 
     name: str
 
 
-class TeamRow(Owner, array_like=True, kw_only=True):
+class TeamRow(Owner, array_like=True, gc=False, kw_only=True):
     """A team, and the free-form objects that a caller keeps with it."""
 
     name: str
@@ -84,7 +84,7 @@ class TeamRow(Owner, array_like=True, kw_only=True):
     claims: dict[str, Any] = {}
 
 
-class ProviderRow(Owner, array_like=True, kw_only=True):
+class ProviderRow(Owner, array_like=True, gc=False, kw_only=True):
     """A provider. Its id is its name; `number` is what answers call provider_id."""
 
     number: int
@@ -94,14 +94,14 @@ class ProviderRow(Owner, array_like=True, kw_only=True):
         return self.id
 
 
-class SecretRow(Struct, array_like=True, frozen=True):
+class SecretRow(Struct, array_like=True, gc=False, frozen=True):
     """A secret: the text, or the name of an environment variable."""
 
     text: Secret
     from_env: bool
 
 
-class ProviderKeyRow(Record, array_like=True, kw_only=True):
+class ProviderKeyRow(Record, array_like=True, gc=False, kw_only=True):
     """A provider's API key. Its id is the key_id; `number` is what answers call id."""
 
     number: int
@@ -114,7 +114,7 @@ class ProviderKeyRow(Record, array_like=True, kw_only=True):
     secrets: dict[str, SecretRow]
 
 
-class ProviderConfigRow(Struct, array_like=True):
+class ProviderConfigRow(Struct, array_like=True, gc=False):
     """A provider that a virtual key may use; `key_ids` None is any key."""
 
     id: int
@@ -126,7 +126,7 @@ class ProviderConfigRow(Struct, array_like=True):
     rate: RateRow | None
 
 
-class McpRow(Struct, array_like=True):
+class McpRow(Struct, array_like=True, gc=False):
     """An MCP client that a virtual key may use."""
 
     id: int
@@ -134,14 +134,14 @@ class McpRow(Struct, array_like=True):
     tools: list[str]
 
 
-class FormerRow(Struct, array_like=True):
+class FormerRow(Struct, array_like=True, gc=False):
     """A value that was rotated out and is still good for a while."""
 
     sha256: bytes
     until: int
 
 
-class VirtualKeyRow(Owner, array_like=True, kw_only=True):
+class VirtualKeyRow(Owner, array_like=True, gc=False, kw_only=True):
     """A virtual key. Of its value only the SHA-256 and the mask are kept."""
 
     name: str
@@ -157,7 +157,7 @@ class VirtualKeyRow(Owner, array_like=True, kw_only=True):
     former: list[FormerRow] = []
 
 
-class ModelConfigRow(Owner, array_like=True, kw_only=True):
+class ModelConfigRow(Owner, array_like=True, gc=False, kw_only=True):
     """Limits of a model, on one provider or on all."""
 
     model_name: str
