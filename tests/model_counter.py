@@ -161,7 +161,10 @@ class Counter:
         """An edit of duration, alignment or kind of window at `now`."""
         if (per, window) == (self.per, self.window):
             return
-        t = self.time(now)
+        # A counter knows its own time by its window, or its sub-window: an edit under a clock set back is placed there.
+        step = self.ring()[0]
+        known = self.newest // step * step if self.window == "sliding" else self.bounds(self.newest)[0]
+        t = max(now, known)
         kept = [e for e in self.entries if self.counts(e, now)]
         if window == "calendar" and self.window != "calendar":
             kept = []
