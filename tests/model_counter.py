@@ -161,7 +161,7 @@ class Counter:
         """An edit of duration, alignment or kind of window at `now`."""
         if (per, window) == (self.per, self.window):
             return
-        # A counter knows its own time by its window, or its sub-window: an edit under a clock set back is placed there.
+        # A counter knows its time by its (sub-)window: an edit under a clock set back is placed there.
         step = self.ring()[0]
         known = self.newest // step * step if self.window == "sliding" else self.bounds(self.newest)[0]
         t = max(now, known)
