@@ -273,9 +273,17 @@ class Twin:
                 self.permits.append((real, expected))
         return real
 
+    def forgotten_ahead(self, twin: Allowed) -> bool:
+        """Forgotten at an instant that a clock set back has made the future again: nobody promises either answer."""
+        self.oracle.sweep(self.now)
+        known = any(twin is permit for permit in self.oracle.permits)
+        return not known and self.now < twin.closed_at + self.oracle.settings.ttl_ms
+
     def settle(self, index: int, by_text: bool = False, **usage: Any) -> None:
         """Usage in the oracle's words: tokens, cost (nano-dollars), as_held."""
         permit, twin = self.permits[index % len(self.permits)]
+        if self.forgotten_ahead(twin):
+            return
         real, fault = outcome(
             lambda: self.engine.settle(permit.token if by_text else permit, **engine_words(usage))
         )
@@ -287,6 +295,8 @@ class Twin:
 
     def update(self, index: int, **usage: Any) -> None:
         permit, twin = self.permits[index % len(self.permits)]
+        if self.forgotten_ahead(twin):
+            return
         real, fault = outcome(lambda: permit.update(**engine_words(usage)))
         expected, expected_fault = outcome(lambda: self.oracle.update(self.now, twin, **usage))
         assert fault == expected_fault, f"update {usage}: raised {fault}, oracle {expected_fault}"
@@ -297,6 +307,8 @@ class Twin:
 
     def release(self, index: int, request: bool = False) -> None:
         permit, twin = self.permits[index % len(self.permits)]
+        if self.forgotten_ahead(twin):
+            return
         _, fault = outcome(lambda: self.engine.release(permit, request=request))
         _, expected_fault = outcome(lambda: self.oracle.release(self.now, twin, request))
         assert fault == expected_fault, f"release: raised {fault}, oracle {expected_fault}"
