@@ -274,7 +274,7 @@ class Twin:
         return real
 
     def forgotten_ahead(self, twin: Allowed) -> bool:
-        """Forgotten at an instant that a clock set back has made the future again: nobody promises either answer."""
+        """Forgotten at an instant that is the future again, the clock set back: either answer is right."""
         self.oracle.sweep(self.now)
         known = any(twin is permit for permit in self.oracle.permits)
         return not known and self.now < twin.closed_at + self.oracle.settings.ttl_ms
