@@ -2,8 +2,8 @@
 
 A record lives as one block of msgpack bytes and is decoded when it is looked at: a million keys then cost a
 few hundred bytes each. The collector of cycles has nothing to walk in them, nor in decoded ones, which hold
-no cycles. Money is integer nano-dollars, times are milliseconds since the epoch. `origin` is the fingerprint of
-the configuration that a file gave, None where no file ever had the entity.
+no cycles. Money is integer nano-dollars, times are milliseconds since the epoch. `origin` is the fingerprint
+of the configuration that a file gave, None where no file ever had the entity.
 """
 
 import hashlib
