@@ -187,6 +187,8 @@ pub enum ProviderText {
     Known(u32),
     /// The one that the request states; the configuration does not name it.
     Stated,
+    /// The one that this fallback of the request names; the configuration does not.
+    Fallback(usize),
 }
 
 /// A permission: what to call, and what is held for it.

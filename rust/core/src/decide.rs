@@ -450,6 +450,7 @@ impl Engine {
             provider: match target.provider {
                 Some(number) => ProviderText::Known(number),
                 None if target.name.is_empty() => ProviderText::None,
+                None if target.after > 0 => ProviderText::Fallback(target.after - 1),
                 None => ProviderText::Stated,
             },
             model: target.text,

@@ -224,8 +224,8 @@ impl Exclusion {
 pub(crate) struct Permit {
     engine: Py<Engine>,
     grant: Grant,
-    /// The provider as the request states it.
-    stated: Option<PyBackedStr>,
+    /// The provider as the request names it, where the configuration does not; else empty.
+    stated: String,
     model: Option<Py<PyAny>>,
     fallbacks: Vec<String>,
 }
@@ -234,7 +234,7 @@ impl Permit {
     pub(crate) fn new(
         engine: Py<Engine>,
         grant: Grant,
-        stated: Option<PyBackedStr>,
+        stated: String,
         model: Option<Py<PyAny>>,
         fallbacks: Vec<String>,
     ) -> Permit {
@@ -256,11 +256,10 @@ impl Permit {
     #[getter]
     fn provider<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         match self.grant.provider {
-            ProviderText::None => PyString::new(py, ""),
             ProviderText::Known(number) => {
                 PyString::new(py, self.engine.get().core.engine.view().provider_name(number))
             }
-            ProviderText::Stated => PyString::new(py, self.stated.as_deref().unwrap_or("")),
+            _ => PyString::new(py, &self.stated),
         }
     }
 

@@ -1,6 +1,6 @@
 //! From the arguments of `admit` and `peek` to a request of the core, and from its answer to an object.
 
-use limen_core::answer::{Answer, Fallbacks, Grant, ModelText};
+use limen_core::answer::{Answer, Fallbacks, Grant, ModelText, ProviderText};
 use limen_core::error::Fault;
 use limen_core::request::{Amounts, Asked, Caller, KeyHandle, Request, RequestType};
 use limen_core::units::{Millis, Rounding};
@@ -232,11 +232,22 @@ impl Ask {
         match answer {
             Answer::Permit(grant) => {
                 let (model, fallbacks) = (self.model_text(py, &grant)?, self.fallback_texts(engine, &grant));
-                let stated = self.provider.as_ref().map(|name| name.clone_ref(py));
+                let stated = self.stated_provider(&grant).to_owned();
                 Ok(Bound::new(py, Permit::new(engine.clone_ref(py), grant, stated, model, fallbacks))?
                     .into_any())
             }
             Answer::Denial(denial) => Ok(Bound::new(py, Denial::new(denial))?.into_any()),
+        }
+    }
+
+    /// The provider's name where the configuration has none for it.
+    fn stated_provider(&self, grant: &Grant) -> &str {
+        match (grant.provider, &self.fallbacks) {
+            (ProviderText::Stated, _) => self.provider.as_deref().unwrap_or(""),
+            (ProviderText::Fallback(index), Some(texts)) => {
+                texts[index].split_once('/').map_or("", |(provider, _)| provider)
+            }
+            _ => "",
         }
     }
 
