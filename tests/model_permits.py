@@ -114,7 +114,7 @@ class Permits:
         permit.totals |= given
         for kind, total in given.items():
             growth = total - permit.amount(kind)
-            if growth <= 0:
+            if growth <= 0 or not permit.of(kind):
                 continue
             for hold in permit.of(kind):
                 if hold.counter.counts(hold.entry, now):
