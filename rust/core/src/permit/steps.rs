@@ -174,7 +174,14 @@ impl Engine {
         let more_tokens = (tokens - record.tokens.get()).max(0);
         let more_nano = (nano - record.nano.get()).max(0);
         let mut over = Vec::new();
+        // Nothing is held of a kind that no counter counts.
+        let (mut held_tokens, mut held_nano) = (0, 0);
         held.each(|entry, charged| {
+            match entry.kind {
+                Kind::Tokens => held_tokens = more_tokens,
+                Kind::Requests => {}
+                Kind::Budget => held_nano = more_nano,
+            }
             let growth = match entry.kind {
                 Kind::Tokens => more_tokens,
                 Kind::Requests => 0,
@@ -199,8 +206,8 @@ impl Engine {
                 });
             }
         });
-        record.tokens.set(record.tokens.get().saturating_add(more_tokens));
-        record.nano.set(record.nano.get().saturating_add(more_nano));
+        record.tokens.set(record.tokens.get().saturating_add(held_tokens));
+        record.nano.set(record.nano.get().saturating_add(held_nano));
         held.leave(State::Open);
         Ok(over)
     }
