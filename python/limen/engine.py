@@ -98,9 +98,10 @@ class Engine(_core.Engine):
         return self.virtual_keys.quota(handle.id)
 
     def close(self) -> None:
-        """End the configuration's use: every later call of it raises `engine_closed`. Twice is once."""
+        """Every later call raises `engine_closed`. Twice is once."""
         with self._book.lock:
             self._book.closed = True
+            self.shut()
 
     def __enter__(self) -> Self:
         return self
