@@ -22,7 +22,7 @@ use crate::window::sliding::{Ring, Sliding};
 use crate::window::{Met, Reading, SEALED, Take, UNSEEDED, amount_of, epoch_of, flags_of, pack};
 
 /// Cells in the first chunk; each further one doubles.
-const FIRST_CHUNK: u32 = sized(64, 2);
+const FIRST_CHUNK: u32 = sized(64, 8);
 const CHUNKS: usize = 26;
 
 /// Where a counter is, and in which of its lives.

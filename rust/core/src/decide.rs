@@ -25,7 +25,7 @@ struct Identity<'p> {
 enum Outcome {
     Permit(Grant),
     Denial(Box<Denial>),
-    /// An edit has closed a counter of this policy: decide on the newer one.
+    /// An edit has closed a counter of this policy, or what refused is gone already: decide anew.
     Outdated,
 }
 
@@ -405,6 +405,10 @@ impl Engine {
             Taken::TooMany => Tried::Denial(Box::new(Denial::new(Code::TooManyPermits))),
             Taken::Refused => {
                 let (violations, fits) = self.violations(&mut lines, asked, settings, decision.now);
+                if violations.is_empty() {
+                    // It met a reservation that has been undone since: there is room again.
+                    return Tried::Outdated;
+                }
                 if self.only_shared(&violations, model_is_shared) {
                     return Tried::Denial(Box::new(Denial::by_limits(violations, fits)));
                 }

@@ -5,9 +5,11 @@
 //! is the invariant of the protocol, in words. Run with
 //! `RUSTFLAGS="--cfg loom" cargo test -p limen-core --profile models --lib models::`.
 
+mod chains;
 mod fixed;
-
+mod permits;
 mod sliding;
+mod tiny;
 
 use loom::thread::{JoinHandle, spawn};
 

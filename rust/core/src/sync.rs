@@ -16,7 +16,7 @@ pub(crate) const fn sized(real: u32, checked: u32) -> u32 {
 
 #[cfg(not(any(loom, shuttle)))]
 mod imp {
-    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use std::sync::Mutex;
 
     /// One 128-bit word that decides by compare-exchange.
@@ -96,7 +96,7 @@ mod imp {
     use shuttle as checker;
 
     pub(crate) use checker::sync::Mutex;
-    pub(crate) use checker::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+    pub(crate) use checker::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 
     /// Every value that any word has had; its place is its number.
     static VALUES: std::sync::Mutex<Vec<u128>> = std::sync::Mutex::new(Vec::new());
@@ -176,7 +176,7 @@ mod imp {
 }
 
 pub(crate) use imp::{
-    AtomicI64, AtomicU32, AtomicU64, Guard, Mutex, Ordering, Swap, Word, thread_number, wait_a_moment,
+    AtomicI64, AtomicU32, AtomicU64, Guard, Mutex, Ordering, Swap, Word, fence, thread_number, wait_a_moment,
 };
 
 /// Lock, also after a panic in another holder: everything guarded is either rebuilt whole or a plain list.

@@ -16,14 +16,14 @@ use super::Handle;
 use crate::arena::Slot;
 use crate::period::Epoch;
 use crate::sync::{
-    AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, lock, sized, thread_number, wait_a_moment,
+    AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock, sized, thread_number, wait_a_moment,
 };
 use crate::units::Millis;
 
 /// Threads are spread over this many rings, so that two of them seldom share one.
 const STRIPE_BITS: u32 = sized(3, 0);
 const STRIPES: usize = 1 << STRIPE_BITS;
-const FIRST_CHUNK: u32 = sized(256, 2);
+const FIRST_CHUNK: u32 = sized(256, 4);
 const CHUNKS: usize = 22;
 /// Counters in one body; a longer list goes on in another.
 const ENTRIES: usize = sized(24, 2) as usize;
@@ -232,6 +232,8 @@ impl Stripe {
         }
         let next = word((seen >> 8) + 1, State::Opening);
         record.state.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        // Partner of the fence in `still`: who reads a value of this life finds this life in the state word.
+        fence(Ordering::Release);
         Some(next >> 8)
     }
 
@@ -262,9 +264,11 @@ impl Stripe {
             let length = self.length.load(Ordering::Acquire);
             let fresh = self.fresh.load(Ordering::Relaxed);
             if fresh < length {
+                // Once counted it is anybody's: a claim that comes too late goes on to the next.
                 if self.fresh.compare_exchange(fresh, fresh + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+                    && let Some(generation) = self.claim(fresh, now, 0, false)
                 {
-                    return self.claim(fresh, now, 0, false).map(|generation| (fresh, generation));
+                    return Some((fresh, generation));
                 }
                 continue;
             }
@@ -432,6 +436,8 @@ impl Slab {
     /// Whether a handle still names the closed permit that was just read.
     pub(crate) fn still(&self, handle: Handle, state: State) -> bool {
         let (stripe, number) = self.stripe(handle.index);
+        // Partner of the fence in `claim`: the values were read before the word is.
+        fence(Ordering::Acquire);
         stripe.record(number).state.load(Ordering::Acquire) == word(handle.generation, state)
     }
 
