@@ -80,7 +80,12 @@ pub(crate) fn lines<'p>(
     model: Option<&str>,
 ) -> Lines<'p> {
     let mut lines = Lines::new();
-    let mut add = |limits: &'p Limits| lines.extend(limits.0.iter().map(|limit| Line { limit, seen: 0 }));
+    // Pushed one by one: `extend` reserves and counts anew for every owner.
+    let mut add = |limits: &'p Limits| {
+        for limit in &limits.0 {
+            lines.push(Line { limit, seen: 0 });
+        }
+    };
     if let Some(key) = key {
         if let Some(provider) = provider {
             for config in key.configs.iter().filter(|config| config.provider == provider) {
@@ -146,7 +151,7 @@ impl Engine {
     #[inline(always)]
     fn measure(&self, lines: &mut Lines<'_>, asked: &Asked, settings: &Settings, now: Millis) -> Measure {
         let mut room = i64::MAX;
-        let mut smallest = i64::MAX;
+        let mut smallest: Option<i64> = None;
         let (mut refused, mut sealed) = (false, false);
         for line in lines.iter_mut() {
             let counter = self.arena.get(line.limit.slot);
@@ -158,17 +163,17 @@ impl Engine {
             refused |= !admits(total, least, cap);
             if line.limit.kind == Kind::Tokens {
                 room = room.min(cap.saturating_sub(total).saturating_sub(asked.stated));
-                smallest = smallest.min(line.limit.limit);
+                smallest = Some(smallest.map_or(line.limit.limit, |other| other.min(line.limit.limit)));
             }
         }
-        let output = match asked.most {
-            Some(most) => most.min(room.max(0)),
-            None if asked.guess && smallest < i64::MAX => settings
+        let output = match (asked.most, smallest) {
+            (Some(most), _) => most.min(room.max(0)),
+            (None, Some(smallest)) if asked.guess => settings
                 .estimate_output_tokens
                 .min(share_of(smallest, settings.estimate_share_ppb))
                 .min(room)
                 .max(0),
-            None => 0,
+            _ => 0,
         };
         Measure { output, room, refused, sealed }
     }

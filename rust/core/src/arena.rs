@@ -75,8 +75,9 @@ struct Cell {
 /// What is rarely read of a cell.
 #[derive(Debug, Default)]
 struct Meta {
-    /// Successor and predecessor, as number + 1.
-    next: AtomicU32,
+    /// Successor, as number + 1 below its generation: a cell that was given out anew is nobody's successor. And
+    /// predecessor, as number + 1.
+    next: AtomicU64,
     previous: AtomicU32,
     /// When the edit that made this counter was asked for, and whether it starts afresh.
     edited: AtomicI64,
@@ -199,7 +200,8 @@ impl Arena {
         cell.used.store(unseeded);
         let slot = self.get_number(number).slot();
         // Release: partner of the Acquire in `Counter::next`; who follows it sees the successor as set up above.
-        self.meta(old.number).next.store(number + 1, Ordering::Release);
+        let link = u64::from(slot.generation) << 32 | u64::from(number + 1);
+        self.meta(old.number).next.store(link, Ordering::Release);
         slot
     }
 
@@ -440,8 +442,9 @@ impl<'a> Counter<'a> {
 
     fn next(&self) -> Option<Counter<'a>> {
         // Acquire: partner of the Release in `Arena::succeed`.
-        let next = self.arena.meta(self.number).next.load(Ordering::Acquire);
-        (next != 0).then(|| self.arena.get_number(next - 1))
+        let link = self.arena.meta(self.number).next.load(Ordering::Acquire);
+        let number = (link as u32).checked_sub(1)?;
+        self.arena.find(Slot { number, generation: (link >> 32) as u32 })
     }
 
     /// Correct what was taken in `epoch`: `total` is added to what is taken and `used` to what is used, in that window,

@@ -230,8 +230,8 @@ impl Engine {
         let asked = crate::request::Asked { guess: false, ..decision.request.asked };
         let target =
             Target { provider: None, name: "", model: "", text: ModelText::None, config: None, after: 0 };
-        let lines = lines(decision.policy, decision.identity.key.map(|key| &**key), None, None);
-        self.finish(decision, &target, None, lines, &asked, &|_| Fallbacks::Requested(usize::MAX), true)
+        let mut lines = lines(decision.policy, decision.identity.key.map(|key| &**key), None, None);
+        self.finish(decision, &target, None, &mut lines, &asked, &|_| Fallbacks::Requested(usize::MAX), true)
             .into_outcome()
     }
 
@@ -366,7 +366,7 @@ impl Engine {
                 Err(reason) => return exclude(target, None, reason),
             },
         };
-        let lines = lines(policy, key, target.provider, Some(target.model));
+        let mut lines = lines(policy, key, target.provider, Some(target.model));
         let asked = decision.request.asked;
         if price_refuses(&policy.settings, &asked, &lines) {
             return exclude(target, key_id, Reason::PriceUnknown);
@@ -377,7 +377,7 @@ impl Engine {
                 (None, Some(key), Some(_)) => others(policy, key, target.model, target.provider),
                 _ => Fallbacks::Requested(usize::MAX),
             };
-        self.finish(decision, target, key_id, lines, &asked, &fallbacks, model_is_shared)
+        self.finish(decision, target, key_id, &mut lines, &asked, &fallbacks, model_is_shared)
     }
 
     #[inline(always)]
@@ -390,21 +390,21 @@ impl Engine {
         decision: &mut Decision<'_, '_, W>,
         target: &Target<'_>,
         key_id: Option<Arc<str>>,
-        mut lines: Lines<'_>,
+        lines: &mut Lines<'_>,
         asked: &crate::request::Asked,
         fallbacks: &dyn Fn(&Decision<'_, '_, W>) -> Fallbacks,
         model_is_shared: bool,
     ) -> Tried {
         let settings = &decision.policy.settings;
-        match self.take_all(&mut lines, asked, settings, decision.now, decision.take) {
+        match self.take_all(lines, asked, settings, decision.now, decision.take) {
             Taken::Done(amount, held) => {
-                let grant = self.grant(decision, target, key_id, &amount, held, fallbacks(decision), &lines);
+                let grant = self.grant(decision, target, key_id, &amount, held, fallbacks(decision), lines);
                 Tried::Permit(grant)
             }
             Taken::Sealed => Tried::Outdated,
             Taken::TooMany => Tried::Denial(Box::new(Denial::new(Code::TooManyPermits))),
             Taken::Refused => {
-                let (violations, fits) = self.violations(&mut lines, asked, settings, decision.now);
+                let (violations, fits) = self.violations(lines, asked, settings, decision.now);
                 if violations.is_empty() {
                     // It met a reservation that has been undone since: there is room again.
                     return Tried::Outdated;

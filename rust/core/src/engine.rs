@@ -83,7 +83,7 @@ impl Engine {
         }
         let old = self.policy.load();
         let draft = editor.draft(&self.arena, &old, edits, now)?;
-        let (policy, successors) = draft.finish();
+        let (policy, successors) = draft.finish(true);
         self.permits.change_bound(old.settings.max_open_permits, policy.settings.max_open_permits);
         if cfg!(canary = "edit_without_a_seal") {
             for slot in &successors {
@@ -165,7 +165,7 @@ impl Engine {
         let old = self.policy.load();
         if let Ok(mut draft) = editor.draft(&self.arena, &old, &[], now) {
             draft.learn(&sha256, fingerprint);
-            let (policy, _) = draft.finish();
+            let (policy, _) = draft.finish(false);
             editor.published(&policy);
             self.policy.store(policy);
         }

@@ -7,6 +7,9 @@ use crate::usage::{Usage, Word};
 /// The longest text of a model, provider, tool or id, in bytes.
 pub const LONGEST_TEXT: usize = 4_096;
 
+/// The longest idempotency id, in bytes.
+pub const LONGEST_ID: usize = 128;
+
 /// What the core does not have by itself.
 pub trait World {
     /// The time as finely as it can be had; read before a refusal only.
@@ -260,6 +263,9 @@ impl Request<'_> {
         }
         if let Some(id) = self.id {
             name("id", id)?;
+            if id.len() > LONGEST_ID {
+                return Err(Fault::invalid("id", format!("is longer than {LONGEST_ID} bytes")));
+            }
         }
         Ok(())
     }

@@ -24,7 +24,9 @@ pub(crate) fn set(usage: &mut Usage, name: &str, value: &Bound<'_, PyAny>, prefi
         Form::Count => convert::int(value, param())?,
         Form::Dollars => convert::dollars(value, param(), Rounding::Up)?.get(),
         Form::Seconds => {
-            let nano = convert::dollars(value, param(), Rounding::Up)?.get();
+            let nano = convert::dollars(value, param(), Rounding::Up)
+                .map_err(|_| convert::fault(param(), "must be a number of seconds, zero or more"))?
+                .get();
             nano / NANO_PER_MICRO + i64::from(nano % NANO_PER_MICRO > 0)
         }
         Form::Flag => match value.cast::<PyBool>() {

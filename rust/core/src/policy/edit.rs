@@ -379,9 +379,11 @@ fn shape(row: &LimitRow, anchor: Millis) -> Shape {
 
 impl Draft<'_> {
     /// Hand the policy over with what has to follow its publication.
-    pub(crate) fn finish(self) -> (Arc<Policy>, Vec<Slot>) {
+    /// Sealed counters that are due are let go only where overdue permits, which may follow them, were `swept`.
+    pub(crate) fn finish(self, swept: bool) -> (Arc<Policy>, Vec<Slot>) {
         let Draft { editor, arena, policy, now, mut retired, succeeded } = self;
         while let Some(&(until, slot)) = editor.superseded.front()
+            && swept
             && until <= now
         {
             editor.superseded.pop_front();

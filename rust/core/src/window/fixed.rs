@@ -73,7 +73,10 @@ impl Fixed<'_> {
         }
     }
 
-    /// Add `total` to what is taken and `used` to what is used in the window `epoch`, if that is still the current one.
+    /// Add `total` to what is taken and `used` to what is used in the window `epoch`, if that is still the word's.
+    ///
+    /// By the clock alone, without any count, a window rolls for what is added to it and not for what is taken out: a
+    /// hold that stayed in the word would count again if the clock were set back.
     pub(crate) fn correct(&self, epoch: Epoch, total: i64, used: i64, now: Millis) -> Met {
         // What is used falls before what is taken does, and rises after it: no reader sees more used than taken.
         if used < 0 && !self.add_used(epoch, used) {
@@ -86,7 +89,7 @@ impl Fixed<'_> {
                 return Met::Sealed { epoch, total, used: rising };
             }
             let mut window = epoch;
-            if epoch_of(seen) != epoch || !self.lattice.contains_or_after(epoch, now) {
+            if epoch_of(seen) != epoch || (total > 0 && !self.lattice.contains_or_after(epoch, now)) {
                 if !cfg!(canary = "give_back_into_a_new_window") {
                     return Met::Rolled;
                 }

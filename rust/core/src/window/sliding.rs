@@ -297,8 +297,9 @@ impl Sliding<'_> {
         let index = epoch.get();
         let head = self.head.load();
         let newest = epoch_of(head).get();
-        if flags_of(head) & SEALED == 0 && self.ring.index(newest, now).max(newest) - index >= self.ring.live
-        {
+        // By the clock alone a sub-window leaves for what is added to it, not for what is taken out.
+        let clock = if total > 0 { self.ring.index(newest, now).max(newest) } else { newest };
+        if flags_of(head) & SEALED == 0 && clock - index >= self.ring.live {
             return (Met::Rolled, 0);
         }
         if total > 0 && self.add_to_head(total) != 0 {
