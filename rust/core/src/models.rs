@@ -6,6 +6,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p limen-core --profile models --lib models::`.
 
 mod chains;
+mod edits;
 mod fixed;
 mod permits;
 mod sliding;

@@ -77,7 +77,7 @@ pub(super) fn engine(settings: Settings, edits: &[Edit]) -> Arc<Engine> {
 }
 
 pub(super) fn handle(engine: &Engine, id: &str) -> KeyHandle {
-    engine.handle_of_id(id).expect("the key exists")
+    engine.handle_of_id(id).expect("the key exists").0
 }
 
 /// Ask for money.

@@ -89,10 +89,13 @@ impl Ring {
 enum State {
     /// Counts in its sub-window.
     Open = 0,
-    /// Its sub-window has left, or an edit closed the counter: nothing is added any more.
+    /// Its sub-window has left: nothing is added in it any more, and a newer one may have the slot.
     Closed = 1,
     /// Never used.
     Empty = 2,
+    /// An edit closed the counter: no sub-window has the slot any more. Were it only closed, one that the head has
+    /// counted already could still take it, and what is settled in it would be charged where nobody reads.
+    Sealed = 3,
 }
 
 /// One slot, unpacked: 34 bits of the sub-window, 46 of what was taken in it, 46 of what of that is used.
@@ -116,7 +119,8 @@ impl Slot {
             state: match word & 3 {
                 0 => State::Open,
                 1 => State::Closed,
-                _ => State::Empty,
+                2 => State::Empty,
+                _ => State::Sealed,
             },
         }
     }
@@ -270,6 +274,9 @@ impl Sliding<'_> {
         let mut seen = word.load();
         loop {
             let slot = Slot::unpack(seen);
+            if slot.state == State::Sealed {
+                return self.too_late(index, amount);
+            }
             let (next, leaving) = if slot.state == State::Empty {
                 (Slot::open(index, amount, 0), 0)
             } else if slot.tag == tag {
@@ -428,12 +435,12 @@ impl Sliding<'_> {
             let mut seen = word.load();
             let slot = loop {
                 let slot = Slot::unpack(seen);
-                if slot.state == State::Closed {
+                if slot.state == State::Sealed {
                     break slot;
                 }
                 let live = slot.state == State::Open && self.is_live(slot.tag, newest);
                 let kept = if live { slot } else { Slot { total: 0, used: 0, ..slot } };
-                match word.cas(seen, Slot { state: State::Closed, ..kept }.pack()) {
+                match word.cas(seen, Slot { state: State::Sealed, ..kept }.pack()) {
                     Ok(_) => {
                         owed += slot.total - kept.total;
                         break kept;
