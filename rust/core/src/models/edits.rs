@@ -115,6 +115,27 @@ fn an_edit_of_a_sliding_window_to_a_fixed_one_admits_the_last_unit_once() {
 }
 
 #[test]
+fn two_edits_of_shape_in_one_batch_close_nothing_before_they_are_published() {
+    check(2, || {
+        let (engine, caller) = start(settings(), &with(1, "1m", Window::Fixed));
+        let steps = vec![
+            thread(&engine, move |engine| i64::from(ask(engine, caller, 1, 1).is_some())),
+            thread(&engine, move |engine| {
+                let batch = [with(1, "2m", Window::Fixed), with(1, "3m", Window::Fixed)];
+                engine.apply(&batch, Millis::new(1)).expect("good edits");
+                i64::from(ask(engine, caller, 1, 1).is_some())
+            }),
+        ];
+        assert_eq!(
+            all(steps).into_iter().sum::<i64>(),
+            1,
+            "one unit, one permit, whichever snapshot it was on"
+        );
+        assert_eq!(budget(&engine, "b", 1), (0, 1), "and the counter of the new snapshot tells it");
+    });
+}
+
+#[test]
 fn an_edit_of_a_fixed_window_to_another_length_keeps_every_charge() {
     settled(SHAPES[0]);
 }

@@ -508,7 +508,7 @@ impl Draft<'_> {
         // The new lattice is anchored where the current window began; a sliding one has no such instant.
         let anchor = match before.name.window {
             Window::Sliding => self.now,
-            _ => self.arena.get(before.slot).read(self.now).start,
+            _ => self.arena.get(before.slot).window_start(self.now),
         };
         let afresh = row.window == Window::Calendar && before.name.window != Window::Calendar;
         let slot = self.arena.succeed(before.slot, shape(row, anchor), self.now, afresh);
