@@ -8,7 +8,7 @@
 use smallvec::SmallVec;
 
 use crate::answer::{Denial, HeldReason, Violation};
-use crate::arena::{Counter, Slot};
+use crate::arena::Counter;
 use crate::engine::Engine;
 use crate::period::Epoch;
 use crate::permit::{Entry, Held, State};
@@ -141,6 +141,15 @@ fn least(asked: &Asked, settings: &Settings, kind: Kind) -> i64 {
     }
 }
 
+/// Whether every refusing limit is one that other targets meet as well.
+pub(crate) fn only_shared(violations: &[Violation], model_is_shared: bool) -> bool {
+    violations.iter().all(|violation| match violation.name.level {
+        Level::VirtualKey | Level::Team | Level::Customer => true,
+        Level::Model => model_is_shared,
+        Level::ProviderConfig | Level::ModelProvider | Level::Provider => false,
+    })
+}
+
 /// `share` parts per thousand million of `limit`, rounded down.
 fn share_of(limit: i64, share_ppb: i64) -> i64 {
     (i128::from(limit) * i128::from(share_ppb) / 1_000_000_000) as i64
@@ -249,7 +258,7 @@ impl Engine {
                     held.push(place, Entry { slot: limit.slot, kind: limit.kind, epoch });
                 }
                 failed => {
-                    self.undo(lines, place, amount, now, held);
+                    self.undo(amount, now, held);
                     return failed;
                 }
             }
@@ -258,16 +267,10 @@ impl Engine {
     }
 
     #[cold]
-    fn undo(&self, lines: &Lines<'_>, taken: usize, amount: &Amount, now: Millis, held: &Held<'_>) {
-        if taken == 0 {
-            return;
-        }
-        held.each(|entry, _| self.give_back(entry.slot, entry.epoch, amount.of(entry.kind), now));
-        debug_assert!(taken <= lines.len());
-    }
-
-    fn give_back(&self, slot: Slot, epoch: Epoch, amount: i64, now: Millis) {
-        self.arena.get(slot).correct(epoch, -amount, 0, 0, now);
+    fn undo(&self, amount: &Amount, now: Millis, held: &Held<'_>) {
+        held.each(|entry, _| {
+            self.arena.get(entry.slot).correct(entry.epoch, -amount.of(entry.kind), 0, 0, now);
+        });
     }
 
     /// Every limit that refuses the least that is asked, in rank order, and the output tokens that would fit.
@@ -295,15 +298,6 @@ impl Engine {
             asked.expected + room.clamp(0, most)
         });
         (violations, fits)
-    }
-
-    /// Whether every refusing limit is one that other targets meet as well.
-    pub(crate) fn only_shared(&self, violations: &[Violation], model_is_shared: bool) -> bool {
-        violations.iter().all(|violation| match violation.name.level {
-            Level::VirtualKey | Level::Team | Level::Customer => true,
-            Level::Model => model_is_shared,
-            _ => false,
-        })
     }
 
     /// Count a refusal whose reason is gone already: it met a reservation that was being undone.

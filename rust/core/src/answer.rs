@@ -104,6 +104,11 @@ impl Denial {
         Denial { code, limits: Vec::new(), fits: None, excluded: Vec::new(), wait_ms: None }
     }
 
+    /// The same, without the list: the one target that was stated is told about by the denial itself.
+    pub(crate) fn plain(self) -> Denial {
+        Denial { excluded: Vec::new(), ..self }
+    }
+
     /// A denial by limits: the code is that of the first in rank.
     pub(crate) fn by_limits(limits: Vec<Violation>, fits: Option<i64>) -> Denial {
         Denial { code: code_of(&limits), wait_ms: longest_wait(&limits), limits, fits, excluded: Vec::new() }

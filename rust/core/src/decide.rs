@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::admit::{Amount, Lines, Taken, lines, price_refuses};
+use crate::admit::{Amount, Lines, Taken, lines, only_shared, price_refuses};
 use crate::answer::{
     Answer, Denial, Exclusion, Fallbacks, Grant, ModelText, ProviderText, Reason, code_of, longest_wait,
 };
@@ -255,7 +255,7 @@ impl Engine {
         let own = decision.request.fallbacks.unwrap_or(&[]);
         match self.try_target(decision, &target, own.is_empty()) {
             Tried::CannotServe(exclusion, fits) if own.is_empty() => {
-                Outcome::Denial(Box::new(denial_of(&[exclusion], fits, Vec::new())))
+                Outcome::Denial(Box::new(denial_by(vec![exclusion], fits).plain()))
             }
             Tried::CannotServe(exclusion, fits) => self.fall_back(decision, from, vec![exclusion], fits),
             other => other.into_outcome(),
@@ -325,7 +325,7 @@ impl Engine {
         if own.is_some_and(|own| !own.is_empty()) {
             return self.fall_back(decision, 0, excluded, fits);
         }
-        Outcome::Denial(Box::new(denial_of(&excluded.clone(), fits, excluded)))
+        Outcome::Denial(Box::new(denial_by(excluded, fits)))
     }
 
     /// Try the request's own fallbacks in order.
@@ -346,7 +346,7 @@ impl Engine {
                 other => return other.into_outcome().with_excluded(excluded),
             }
         }
-        Outcome::Denial(Box::new(denial_of(&excluded.clone(), fits, excluded)))
+        Outcome::Denial(Box::new(denial_by(excluded, fits)))
     }
 
     /// Access, then price, then limits.
@@ -363,13 +363,13 @@ impl Engine {
             None => None,
             Some(key) => match access(policy, key, target, decision.request, decision.tape) {
                 Ok(key_id) => key_id,
-                Err(reason) => return exclude(target, None, reason),
+                Err(reason) => return Tried::CannotServe(exclusion(target, None, reason), None),
             },
         };
         let mut lines = lines(policy, key, target.provider, Some(target.model));
         let asked = decision.request.asked;
         if price_refuses(&policy.settings, &asked, &lines) {
-            return exclude(target, key_id, Reason::PriceUnknown);
+            return Tried::CannotServe(exclusion(target, key_id, Reason::PriceUnknown), None);
         }
         let fallbacks =
             |decision: &Decision<'_, '_, W>| match (decision.request.fallbacks, key, target.config) {
@@ -409,14 +409,11 @@ impl Engine {
                     // It met a reservation that has been undone since: there is room again.
                     return Tried::Outdated;
                 }
-                if self.only_shared(&violations, model_is_shared) {
+                if only_shared(&violations, model_is_shared) {
                     return Tried::Denial(Box::new(Denial::by_limits(violations, fits)));
                 }
-                let Tried::CannotServe(mut exclusion, _) = exclude(target, key_id, Reason::Limits) else {
-                    return Tried::Outdated;
-                };
-                exclusion.limits = violations;
-                Tried::CannotServe(exclusion, fits)
+                let left_out = exclusion(target, key_id, Reason::Limits);
+                Tried::CannotServe(Exclusion { limits: violations, ..left_out }, fits)
             }
         }
     }
@@ -477,15 +474,14 @@ fn set_halves(halves: &[crate::permit::Plain; 2], value: u128) {
     halves[1].set(value as u64 as i64);
 }
 
-fn exclude(target: &Target<'_>, key_id: Option<Arc<str>>, reason: Reason) -> Tried {
-    let exclusion = Exclusion {
+fn exclusion(target: &Target<'_>, key_id: Option<Arc<str>>, reason: Reason) -> Exclusion {
+    Exclusion {
         provider: Arc::from(target.name),
         model: target.model.into(),
         key_id,
         reason,
         limits: Vec::new(),
-    };
-    Tried::CannotServe(exclusion, None)
+    }
 }
 
 fn rests_on_limits(denial: &Denial) -> bool {
@@ -494,7 +490,7 @@ fn rests_on_limits(denial: &Denial) -> bool {
 
 /// Nobody could serve: what the first target that limits refuse says; where limits refuse none, what says most about
 /// why.
-fn denial_of(tried: &[Exclusion], fits: Option<i64>, excluded: Vec<Exclusion>) -> Denial {
+fn denial_by(excluded: Vec<Exclusion>, fits: Option<i64>) -> Denial {
     const TELLING: [Reason; 6] = [
         Reason::Limits,
         Reason::PriceUnknown,
@@ -503,13 +499,15 @@ fn denial_of(tried: &[Exclusion], fits: Option<i64>, excluded: Vec<Exclusion>) -
         Reason::ModelBlocked,
         Reason::ProviderBlocked,
     ];
-    let first = TELLING.iter().find_map(|reason| tried.iter().find(|exclusion| exclusion.reason == *reason));
+    let first =
+        TELLING.iter().find_map(|reason| excluded.iter().find(|exclusion| exclusion.reason == *reason));
     let Some(first) = first else { return Denial::new(Code::ProviderBlocked) };
     let code = if first.reason == Reason::Limits { code_of(&first.limits) } else { first.reason.code() };
     // The first target to have room again serves.
-    let limited = tried.iter().filter(|target| target.reason == Reason::Limits);
+    let limited = excluded.iter().filter(|target| target.reason == Reason::Limits);
     let wait_ms = limited.filter_map(|target| longest_wait(&target.limits)).min();
-    Denial { code, limits: first.limits.clone(), fits, excluded, wait_ms }
+    let limits = first.limits.clone();
+    Denial { code, limits, fits, excluded, wait_ms }
 }
 
 /// One number for what makes two requests the same: provider, model, type and amounts as given.
@@ -540,7 +538,7 @@ impl Tried {
             Tried::Permit(grant) => Outcome::Permit(grant),
             Tried::Denial(denial) => Outcome::Denial(denial),
             Tried::CannotServe(exclusion, fits) => {
-                Outcome::Denial(Box::new(denial_of(&[exclusion], fits, Vec::new())))
+                Outcome::Denial(Box::new(denial_by(vec![exclusion], fits).plain()))
             }
             Tried::Outdated => Outcome::Outdated,
         }
