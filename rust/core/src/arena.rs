@@ -205,6 +205,17 @@ impl Arena {
         slot
     }
 
+    /// The counter of a slot and those that it leads to: where a permit of it is corrected, step by step.
+    pub(crate) fn way_of(&self, slot: Slot) -> impl Iterator<Item = Slot> {
+        let mut on_the_way = self.find(slot);
+        core::iter::from_fn(move || {
+            let counter = on_the_way?;
+            let sealed = Counter::is_sealed(counter.cell.word.load());
+            on_the_way = if sealed { counter.next() } else { None };
+            Some(counter.slot())
+        })
+    }
+
     /// What a limit is called from now on.
     pub(crate) fn rename(&self, slot: Slot, name: &Arc<LimitName>) {
         *name_of(self.meta(slot.number)) = Some(name.clone());

@@ -77,13 +77,11 @@ impl Engine {
     /// drawn from. Then nothing has changed.
     pub fn apply(&self, edits: &[Edit], now: Millis) -> Result<(), Fault> {
         let mut editor = lock(&self.editor);
-        if editor.has_due(now) {
-            // Permits of counters that are about to be let go are closed first.
-            self.sweep_all(now);
-        }
+        let due = editor.due(now);
+        let unfollowed = if due.is_empty() { None } else { self.unfollowed(due, now) };
         let old = self.policy.load();
         let draft = editor.draft(&self.arena, &old, edits, now)?;
-        let (policy, successors) = draft.finish(true);
+        let (policy, successors) = draft.finish(unfollowed.as_ref());
         self.permits.change_bound(old.settings.max_open_permits, policy.settings.max_open_permits);
         if cfg!(canary = "edit_without_a_seal") {
             for slot in &successors {
@@ -165,7 +163,7 @@ impl Engine {
         let old = self.policy.load();
         if let Ok(mut draft) = editor.draft(&self.arena, &old, &[], now) {
             draft.learn(&sha256, fingerprint);
-            let (policy, _) = draft.finish(false);
+            let (policy, _) = draft.finish(None);
             editor.published(&policy);
             self.policy.store(policy);
         }

@@ -170,7 +170,8 @@ mod imp {
         0
     }
 
-    pub(crate) fn wait_a_moment(_tries: &mut u32) {
+    pub(crate) fn wait_a_moment(tries: &mut u32) {
+        *tries += 1;
         checker::thread::yield_now();
     }
 }

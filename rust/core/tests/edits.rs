@@ -79,3 +79,35 @@ fn a_settle_after_two_edits_of_shape_is_told_as_any_other() {
     assert_eq!((answer.cost_nano_usd, answer.repeated), (60, false));
     assert_eq!(budget(&engine, "b", 5), (60, 0));
 }
+
+#[test]
+fn a_counter_that_an_open_permit_follows_is_kept_however_late_it_is() {
+    let settings = Settings { permit_ttl_ms: 100, ..settings() };
+    let engine = engine(settings, &[key("k", vec![money("b", 100, "1h")])]);
+    // Taken under a clock that was ahead: the permit is open long after the edit that closes its counter.
+    let permit = ask(&engine, handle(&engine, "k"), 7, 1_000).expect("room");
+    apply(&engine, &[key("k", vec![money("b", 100, "2h")])], 2);
+    apply(&engine, &[key("k", vec![money("b", 100, "3h")])], 3);
+    for at in [500, 900, 901] {
+        apply(&engine, &[], at);
+    }
+    settle(&engine, permit, 0, 7, 902).expect("an open permit");
+    assert_eq!(budget(&engine, "b", 902), (7, 0), "the charge reached the counter that counts now");
+}
+
+#[test]
+fn a_counter_that_nobody_follows_any_more_is_let_go() {
+    let settings = Settings { permit_ttl_ms: 100, ..settings() };
+    let engine = engine(settings, &[key("k", vec![money("b", 100, "1h")])]);
+    let caller = handle(&engine, "k");
+    for round in 0..200 {
+        let now = round * 500;
+        // Left to expire.
+        ask(&engine, caller, 0, now);
+        let per = if round % 2 == 0 { "2h" } else { "1h" };
+        apply(&engine, &[key("k", vec![money("b", 100, per)])], now + 1);
+    }
+    let cells = engine.metrics();
+    let cells = cells.lines().find_map(|line| line.strip_prefix("limen_counters ")).expect("the metric");
+    assert!(cells.parse::<u32>().expect("a count") < 10, "{cells} cells for one limit");
+}

@@ -28,6 +28,9 @@ const CHUNKS: usize = 22;
 /// Counters in one body; a longer list goes on in another.
 const ENTRIES: usize = sized(24, 2) as usize;
 
+/// How often a look over all permits waits for one that is in the middle of a step.
+const PATIENCE: u32 = sized(256, 2);
+
 /// What may be done with a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
@@ -482,6 +485,35 @@ impl Slab {
             }
         }
         expired
+    }
+
+    /// Hold every permit that a step may still correct, one after the other. False as soon as one stays in the middle
+    /// of a step. A sweep's cursor would not do: with two sweeps at once each passes over what the other looks at.
+    pub(crate) fn each_correctable(&self, mut each: impl FnMut(Held<'_>)) -> bool {
+        for stripe in &self.stripes {
+            let used = stripe.fresh.load(Ordering::Acquire).min(stripe.length.load(Ordering::Acquire));
+            for number in 0..used {
+                let record = stripe.record(number);
+                let mut tries = 0;
+                loop {
+                    let seen = record.state.load(Ordering::Acquire);
+                    let handle =
+                        Handle { index: number << STRIPE_BITS | stripe.number, generation: seen >> 8 };
+                    match State::of(seen) {
+                        State::Free | State::Settled | State::Released => break,
+                        State::Opening | State::Busy if tries >= PATIENCE => return false,
+                        State::Opening | State::Busy => wait_a_moment(&mut tries),
+                        State::Open | State::Charged | State::GivenBack => {
+                            if let Some(held) = Slab::hold(stripe, record, handle, seen) {
+                                each(held);
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        true
     }
 }
 

@@ -3,10 +3,10 @@
 use super::slab::{Found, Plain, Record};
 use super::{Entry, Handle, Held, State};
 use crate::answer::{PriceSource, Settlement, Violation};
-use crate::arena::Arena;
+use crate::arena::{Arena, Slot};
 use crate::engine::Engine;
 use crate::error::{Code, Fault};
-use crate::policy::{Kind, Policy};
+use crate::policy::{Kind, Policy, Set};
 use crate::sync::Ordering;
 use crate::units::{Millis, NanoUsd};
 use crate::usage::Usage;
@@ -260,10 +260,25 @@ impl Engine {
         self.permits.overdue(now, SWEEP, |held| self.expire(held, &policy, now))
     }
 
-    /// As [`Engine::sweep`], over every record.
-    pub(crate) fn sweep_all(&self, now: Millis) -> u64 {
+    /// Those of these sealed counters that no permit follows any more, after overdue permits have expired. None where
+    /// a permit is in the middle of a step: the step may be on its way to any of them.
+    pub(crate) fn unfollowed(&self, sealed: Set<Slot>, now: Millis) -> Option<Set<Slot>> {
         let policy = self.policy.load();
-        self.permits.overdue(now, u32::MAX, |held| self.expire(held, &policy, now))
+        let mut unfollowed = sealed;
+        let seen_all = self.permits.each_correctable(|held| {
+            let overdue = held.was == State::Open && held.record.expires.get() <= now.get();
+            let held = if overdue { self.expire_held(held, &policy, now) } else { held };
+            if held.was != State::Open && forgotten(held.record, &policy, now) {
+                held.leave(State::Free);
+                return;
+            }
+            held.each(|entry, _| {
+                for slot in self.arena.way_of(entry.slot) {
+                    unfollowed.remove(&slot);
+                }
+            });
+        });
+        seen_all.then_some(unfollowed)
     }
 
     /// The permit's lock again, and whether it has expired: an open permit that is past its time expires here, whether

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::credentials::Known;
 use super::{
     Credential, Customer, Key, KeyChoice, Kind, Level, Limit, LimitName, Limits, Map, McpConfig, Models,
-    Policy, Provider, ProviderConfig, ProviderKey, Settings, Team, Window,
+    Policy, Provider, ProviderConfig, ProviderKey, Set, Settings, Team, Window,
 };
 use crate::arena::{Arena, BUCKETS, Readers, Shape, Slot};
 use crate::error::{Code, Fault};
@@ -203,7 +203,7 @@ pub(crate) struct Editor {
     naming: Vec<(u32, bool)>,
     holders: Map<Arc<str>, Holder>,
     readers: Readers<Policy>,
-    /// Sealed counters that permits may still follow, until this instant.
+    /// Sealed counters. From this instant on nobody is expected to follow them any more.
     superseded: VecDeque<(Millis, Slot)>,
     longest_ttl_ms: i64,
 }
@@ -225,9 +225,9 @@ impl Editor {
         self.readers.publish(policy.version, policy);
     }
 
-    /// Whether a sealed counter can be let go once every overdue permit has been swept.
-    pub(crate) fn has_due(&self, now: Millis) -> bool {
-        self.superseded.front().is_some_and(|(until, _)| *until <= now)
+    /// Sealed counters that can be let go if really nobody follows them.
+    pub(crate) fn due(&self, now: Millis) -> Set<Slot> {
+        self.superseded.iter().take_while(|(until, _)| *until <= now).map(|(_, slot)| *slot).collect()
     }
 
     /// The number of a key.
@@ -379,21 +379,25 @@ fn shape(row: &LimitRow, anchor: Millis) -> Shape {
 
 impl Draft<'_> {
     /// Hand the policy over with what has to follow its publication.
-    /// Sealed counters that are due are let go only where overdue permits, which may follow them, were `swept`.
-    pub(crate) fn finish(self, swept: bool) -> (Arc<Policy>, Vec<Slot>) {
+    /// Of the sealed counters that are due the `unfollowed` are let go and the others kept as long again; None where
+    /// that is not known.
+    pub(crate) fn finish(self, unfollowed: Option<&Set<Slot>>) -> (Arc<Policy>, Vec<Slot>) {
         let Draft { editor, arena, policy, now, mut retired, succeeded } = self;
-        while let Some(&(until, slot)) = editor.superseded.front()
-            && swept
-            && until <= now
-        {
-            editor.superseded.pop_front();
-            retired.push(slot);
+        let kept_for = editor.longest_ttl_ms.max(policy.settings.permit_ttl_ms).saturating_mul(2);
+        let until = Millis::new(now.get().saturating_add(kept_for));
+        if let Some(unfollowed) = unfollowed {
+            for _ in 0..editor.due(now).len() {
+                let Some((_, slot)) = editor.superseded.pop_front() else { break };
+                if unfollowed.contains(&slot) {
+                    retired.push(slot);
+                } else {
+                    editor.superseded.push_back((until, slot));
+                }
+            }
         }
         for slot in retired {
             arena.retire(slot, policy.version);
         }
-        let kept_for = editor.longest_ttl_ms.max(policy.settings.permit_ttl_ms).saturating_mul(2);
-        let until = Millis::new(now.get().saturating_add(kept_for));
         let mut successors = Vec::with_capacity(succeeded.len());
         for (old, new) in succeeded {
             editor.superseded.push_back((until, old));

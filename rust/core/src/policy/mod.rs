@@ -9,7 +9,7 @@ mod table;
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::arena::Slot;
 use crate::period::Duration;
@@ -20,6 +20,7 @@ use table::Table;
 
 /// A hash map with the seeded hash that the rest of the core uses.
 pub(crate) type Map<K, V> = HashMap<K, V, rapidhash::fast::RandomState>;
+pub(crate) type Set<T> = HashSet<T, rapidhash::fast::RandomState>;
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
