@@ -7,7 +7,7 @@
 
 use smallvec::SmallVec;
 
-use crate::answer::{Denial, HeldReason, Violation};
+use crate::answer::{Denial, HeldReason, Told, Violation};
 use crate::arena::Counter;
 use crate::engine::Engine;
 use crate::period::Epoch;
@@ -16,7 +16,7 @@ use crate::policy::{Key, Kind, Level, Limit, Limits, Policy, Settings, UnknownPr
 use crate::request::Asked;
 use crate::sync::Ordering;
 use crate::units::{Millis, NanoUsd};
-use crate::window::{Take, admits};
+use crate::window::{Reading, Take, admits};
 
 /// One limit of a decision, with its counter's word as last read.
 pub(crate) struct Line<'p> {
@@ -293,11 +293,28 @@ impl Engine {
             }
         }
         let refused_tokens = violations.iter().any(|violation| violation.name.kind == Kind::Tokens);
-        let fits = asked.most.filter(|_| settings.fit_deny && refused_tokens).map(|most| {
+        let fits = asked.most.filter(|_| settings.fit_deny && refused_tokens).and_then(|most| {
             let room = self.measure(lines, asked, settings, now).room;
-            asked.expected + room.clamp(0, most)
+            // Where what is stated does not fit by itself, or a counter is full, no maximum helps.
+            let helps = lines.iter().filter(|line| line.limit.kind == Kind::Tokens).all(|line| {
+                let counter = self.arena.get(line.limit.slot);
+                let cap = line.limit.limit.min(counter.ceiling());
+                admits(counter.total(line.seen, now), asked.stated, cap)
+            });
+            helps.then(|| asked.expected + room.clamp(0, most))
         });
         (violations, fits)
+    }
+
+    /// What every line would show if `amount` had been taken from it.
+    pub(crate) fn told(&self, lines: &Lines<'_>, amount: &Amount, now: Millis) -> Box<[Told]> {
+        let after = |line: &Line<'_>| {
+            let kind = line.limit.kind;
+            let reading = self.arena.get(line.limit.slot).read_as(kind, now);
+            let taken = Reading { held: reading.held.saturating_add(amount.of(kind)), ..reading };
+            (line.limit.name.clone(), taken)
+        };
+        lines.iter().map(after).collect()
     }
 
     /// Count a refusal whose reason is gone already: it met a reservation that was being undone.

@@ -8,6 +8,7 @@ use crate::error::Code;
 use crate::permit::Handle;
 use crate::policy::LimitName;
 use crate::units::Millis;
+use crate::window::Reading;
 
 /// A limit that a request did not fit under, with its numbers as they were read.
 #[derive(Clone, Debug)]
@@ -135,6 +136,9 @@ pub(crate) fn code_of(limits: &[Violation]) -> Code {
     }
 }
 
+/// A limit as it is called, and what its counter shows.
+pub type Told = (Arc<LimitName>, Reading);
+
 /// Which model text a permit is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelText {
@@ -221,6 +225,8 @@ pub struct Grant {
     pub held_reason: HeldReason,
     /// When it expires.
     pub expires_at: Millis,
+    /// Of a peek: the limits as they would be after the request. A permit's own are read from its counters.
+    pub peeked: Box<[Told]>,
 }
 
 /// What `admit` and `peek` answer.

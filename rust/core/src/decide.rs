@@ -18,6 +18,7 @@ use crate::units::{Millis, NanoUsd};
 /// Who was found to be calling.
 struct Identity<'p> {
     key: Option<&'p Arc<Key>>,
+    /// Fingerprint of the value that was presented; of a key that came by handle, of its first.
     credential: u128,
 }
 
@@ -164,6 +165,7 @@ impl Engine {
         now: Millis,
         world: &impl World,
     ) -> Result<Identity<'p>, Code> {
+        let mut presented = None;
         let key = match request.caller {
             Caller::Nobody | Caller::Value("") => {
                 return if policy.settings.require_virtual_key {
@@ -173,7 +175,10 @@ impl Engine {
                 };
             }
             Caller::Value(value) => {
-                self.find_value(policy, value, now, world).and_then(|number| policy.keys.get(number))
+                self.find_value(policy, value, now, world).and_then(|(number, fingerprint)| {
+                    presented = Some(fingerprint);
+                    policy.keys.get(number)
+                })
             }
             Caller::Handle(handle) => {
                 policy.keys.get(handle.number).filter(|key| key.serial == handle.serial)
@@ -183,7 +188,8 @@ impl Engine {
         if !key.active || now >= key.expires_at {
             return Err(Code::VirtualKeyBlocked);
         }
-        let credential = key.credentials.first().and_then(|credential| credential.fingerprint).unwrap_or(0);
+        let first = || key.credentials.first().and_then(|credential| credential.fingerprint);
+        let credential = presented.or_else(first).unwrap_or(0);
         Ok(Identity { key: Some(key), credential })
     }
 
@@ -374,7 +380,7 @@ impl Engine {
         let fallbacks =
             |decision: &Decision<'_, '_, W>| match (decision.request.fallbacks, key, target.config) {
                 (Some(_), _, _) => Fallbacks::Requested(target.after),
-                (None, Some(key), Some(_)) => others(policy, key, target.model, target.provider),
+                (None, Some(key), Some(_)) => others(policy, key, target.model, asked.batch, target.provider),
                 _ => Fallbacks::Requested(usize::MAX),
             };
         self.finish(decision, target, key_id, &mut lines, &asked, &fallbacks, model_is_shared)
@@ -440,7 +446,9 @@ impl Engine {
             record.seen_tokens.set(0);
             record.seen_nano.set(0);
             record.flags.set(0);
-            set_halves(&record.credential, decision.identity.credential);
+            let identity = &decision.identity;
+            record.credential[0].set(identity.key.map_or(0, |key| key.serial as i64));
+            record.credential[1].set(identity.credential as i64);
             set_halves(&record.id, decision.id);
             let handle = held.handle;
             held.leave(State::Open);
@@ -465,6 +473,7 @@ impl Engine {
             held_nano_usd: amount.nano,
             held_reason: amount.reason,
             expires_at,
+            peeked: if decision.take { Box::default() } else { self.told(lines, amount, decision.now) },
         }
     }
 }
@@ -524,7 +533,7 @@ fn digest(request: &Request<'_>) -> u64 {
         asked.expected,
         i64::from(asked.guess),
         asked.cost.map_or(-1, NanoUsd::get),
-        i64::from(asked.batch),
+        asked.wording,
     ] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::answer::Violation;
+use crate::answer::{Grant, Told, Violation};
 use crate::arena::Arena;
 use crate::error::{Code, Fault};
 use crate::ids::Ids;
@@ -108,8 +108,8 @@ impl Engine {
         world: &impl World,
     ) -> Result<(KeyHandle, Arc<str>), Fault> {
         let policy = self.policy.load();
-        let number = self.find_value(&policy, value, now, world);
-        let key = number.and_then(|number| self.policy.load().keys.get(number).cloned());
+        // In the same policy: in a later one the number may be another key's.
+        let key = self.find_value(&policy, value, now, world).and_then(|(number, _)| policy.keys.get(number));
         key.map(|key| (KeyHandle { number: key.number, serial: key.serial }, key.id.clone()))
             .ok_or_else(|| Fault::new(Code::VirtualKeyNotFound))
     }
@@ -126,7 +126,7 @@ impl Engine {
             .ok_or_else(|| Fault::new(Code::VirtualKeyNotFound))
     }
 
-    /// The number of the key that a presented value stands for.
+    /// The number of the key that a presented value stands for, and the value's fingerprint.
     #[inline(always)]
     pub(crate) fn find_value(
         &self,
@@ -134,17 +134,18 @@ impl Engine {
         value: &str,
         now: Millis,
         world: &impl World,
-    ) -> Option<u32> {
+    ) -> Option<(u32, u128)> {
         if value.len() > LONGEST_KEY {
             return None;
         }
         let fingerprint = self.seeds.fingerprint(value.as_bytes());
-        match policy.credentials.get(fingerprint) {
+        let key = match policy.credentials.get(fingerprint) {
             Some(known) if now < known.until => Some(known.key),
             Some(_) => None,
             None if policy.unlearned.is_empty() => None,
             None => self.learn(policy, value, fingerprint, now, world),
-        }
+        };
+        Some((key?, fingerprint))
     }
 
     /// The first presentation of a key that is known by its SHA-256 alone.
@@ -215,12 +216,12 @@ impl Engine {
         Ok(())
     }
 
-    /// The limits that a permit was taken from, as they are now: (name, reading).
+    /// The limits that a permit was taken from, as they are now; of a peek, as they would be after the request.
     #[must_use]
-    pub fn limits_of(&self, handle: Handle, now: Millis) -> Vec<(Arc<crate::policy::LimitName>, Reading)> {
+    pub fn limits_of(&self, grant: &Grant, now: Millis) -> Vec<Told> {
         let _policy = self.policy.load();
-        let mut limits = Vec::new();
-        if let crate::permit::Found::Held(held) = self.permits.find(handle) {
+        let mut limits = grant.peeked.to_vec();
+        if let crate::permit::Found::Held(held) = self.permits.find(grant.handle) {
             held.each(|entry, _| {
                 if let Some(counter) = self.arena.find(entry.slot)
                     && let Some(name) = counter.name()
@@ -232,28 +233,25 @@ impl Engine {
         limits
     }
 
-    /// Whether a presented value may act on a permit: it is the one the permit was given to, or another of the same key.
+    /// Whether a presented value may act on a permit: it is the one that took it (good for that also when its key is
+    /// gone), or any other of the same key.
     #[must_use]
-    pub fn may_act(&self, handle: Handle, value: &str) -> bool {
-        let known = self.permits.state(handle) != State::Free;
-        let fingerprint = self.seeds.fingerprint(value.as_bytes());
-        let credential = &self.permits.record(handle).credential;
-        let own = u128::from(credential[0].get() as u64) << 64 | u128::from(credential[1].get() as u64);
-        if !known {
+    pub fn may_act(&self, handle: Handle, value: &str, world: &impl World) -> bool {
+        if value.len() > LONGEST_KEY || self.permits.state(handle) == State::Free {
             return false;
         }
-        if own == fingerprint {
+        let fingerprint = self.seeds.fingerprint(value.as_bytes());
+        let [serial, taken_with] = &self.permits.record(handle).credential;
+        if taken_with.get() == fingerprint as i64 {
             return true;
         }
         let policy = self.policy.load();
-        let same_key = |one: u128, other: u128| {
-            let (Some(one), Some(other)) = (policy.credentials.get(one), policy.credentials.get(other))
-            else {
-                return false;
-            };
-            one.key == other.key
-        };
-        same_key(own, fingerprint)
+        let known = policy.credentials.get(fingerprint).copied().or_else(|| {
+            let unlearned = Some(&policy.unlearned).filter(|unlearned| !unlearned.is_empty())?;
+            unlearned.get(&world.sha256(value.as_bytes())).copied()
+        });
+        let key = known.and_then(|known| policy.keys.get(known.key));
+        key.is_some_and(|key| key.serial as i64 == serial.get())
     }
 
     /// Whether a permit is known.

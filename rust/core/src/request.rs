@@ -97,6 +97,8 @@ pub struct Asked {
     pub(crate) cost: Option<NanoUsd>,
     /// A batch call: only provider keys that serve batches will do.
     pub(crate) batch: bool,
+    /// In which words this was said: amounts that come to the same may have been given differently.
+    pub(crate) wording: i64,
 }
 
 /// The amounts of a request as a caller gives them.
@@ -149,6 +151,7 @@ impl Asked {
                     && request_type.is_text(),
                 cost: amounts.cost,
                 batch: false,
+                wording: i64::from(amounts.tokens.is_some()),
             },
         };
         if asked.stated.checked_add(asked.most.unwrap_or(0)).is_none() {
@@ -195,6 +198,8 @@ impl Asked {
                 && request_type.is_text(),
             cost: usage.cost(),
             batch: usage.get(Word::Batch) == Some(1),
+            // The maximum as well: what is left of it beside the expected output may be the same for two of them.
+            wording: usage.digest() ^ amounts.max_output_tokens.unwrap_or(-1).rotate_left(32),
         })
     }
 }

@@ -140,6 +140,13 @@ impl Usage {
         self.0.first().map(|(word, _)| *word)
     }
 
+    /// Whether any word says how many tokens.
+    pub(crate) fn says_tokens(&self) -> bool {
+        [Word::Tokens, Word::PromptTokens, Word::CompletionTokens]
+            .iter()
+            .any(|word| self.get(*word).is_some())
+    }
+
     /// Tokens in all: as stated, or prompt and completion together.
     pub(crate) fn tokens(&self) -> Result<i64, Fault> {
         if let Some(tokens) = self.get(Word::Tokens) {

@@ -360,7 +360,7 @@ impl Permit {
         let headers = PyDict::new(py);
         let core = &self.engine.get().core;
         let now = core.clock.now();
-        let readings = core.engine.limits_of(self.grant.handle, now);
+        let readings = core.engine.limits_of(&self.grant, now);
         fields::set(&headers, &fields::of_readings(&readings, now))?;
         Ok(headers)
     }

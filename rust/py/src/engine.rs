@@ -283,7 +283,7 @@ impl Engine {
         let handle = self.permit(permit)?;
         let key = key.cast::<PyString>().map_err(|_| convert::fault("key", "must be a text"))?;
         let key = convert::backed(key)?;
-        if self.core.engine.may_act(handle, &key) {
+        if self.core.engine.may_act(handle, &key, &self.core.here(false, None)) {
             return Ok(());
         }
         Err(convert::raise(Fault::new(Code::PermitNotFound)))

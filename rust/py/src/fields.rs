@@ -12,6 +12,9 @@ use pyo3::types::PyDict;
 /// Money is told in whole micro-dollars.
 const NANO_PER_MICRO: i64 = 1_000;
 
+/// The largest integer of a structured field (RFC 9651) has 15 digits; what is more is told as this.
+const LARGEST: i64 = 999_999_999_999_999;
+
 /// One limit in the two fields.
 pub(crate) struct Item<'a> {
     name: &'a LimitName,
@@ -21,10 +24,11 @@ pub(crate) struct Item<'a> {
 
 impl Item<'_> {
     fn units(&self, amount: i64) -> i64 {
-        match self.name.kind {
+        let amount = match self.name.kind {
             Kind::Budget => amount / NANO_PER_MICRO,
             Kind::Tokens | Kind::Requests => amount,
-        }
+        };
+        amount.min(LARGEST)
     }
 
     fn label(&self) -> String {
@@ -38,7 +42,7 @@ pub(crate) fn of_violations(violations: &[Violation]) -> Vec<Item<'_>> {
         .iter()
         .map(|violation| Item {
             name: &violation.name,
-            remaining: (violation.limit - violation.used - violation.held).max(0),
+            remaining: violation.limit.saturating_sub(violation.used).saturating_sub(violation.held).max(0),
             reset_in_ms: violation.wait_ms.unwrap_or(0),
         })
         .collect()

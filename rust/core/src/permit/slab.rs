@@ -103,7 +103,7 @@ pub(crate) struct Record {
     pub(crate) answer_tokens: Plain,
     pub(crate) answer_nano: Plain,
     pub(crate) flags: Plain,
-    /// Fingerprint of the credential, halves.
+    /// The serial of the virtual key, and the lower half of the fingerprint of the value that it came by.
     pub(crate) credential: [Plain; 2],
     /// Fingerprint of the idempotency id, halves; zero where none was given.
     pub(crate) id: [Plain; 2],

@@ -161,6 +161,8 @@ impl Engine {
             return Err(Fault::new(Code::PermitClosed));
         }
         let record = held.record;
+        // What is not told is as it was.
+        let tokens = if totals.says_tokens() { tokens } else { record.seen_tokens.get() };
         let nano = totals.cost().map_or(record.seen_nano.get(), NanoUsd::get);
         if tokens < record.seen_tokens.get() {
             let param = totals.first().map_or("prompt_tokens", |word| word.as_str());

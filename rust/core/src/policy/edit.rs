@@ -17,7 +17,7 @@ use crate::error::{Code, Fault};
 use crate::period::{Duration, Lattice};
 use crate::routing::sampler::Sampler;
 use crate::units::Millis;
-use crate::window::sliding::Ring;
+use crate::window::sliding::{Ring, SLOT_MAX};
 
 /// The end of time, for what does not end.
 pub const NEVER: Millis = Millis::new(i64::MAX);
@@ -444,6 +444,10 @@ impl Draft<'_> {
         let made = rows
             .iter()
             .map(|row| {
+                let limit = match row.window {
+                    Window::Sliding => row.limit.min(SLOT_MAX),
+                    Window::Fixed | Window::Calendar => row.limit,
+                };
                 let before =
                     old.0.iter().position(|limit| limit.kind == row.kind && *limit.name.limit_id == *row.id);
                 if let Some(at) = before {
@@ -452,7 +456,8 @@ impl Draft<'_> {
                 let before = before.map(|at| &old.0[at]);
                 let slot = self.counter(before, row);
                 if let Some(before) = before
-                    && before.name.limit == row.limit
+                    && before.name.level == level
+                    && before.name.limit == limit
                     && before.name.per == row.per
                     && before.name.window == row.window
                 {
@@ -475,10 +480,10 @@ impl Draft<'_> {
                     kind: row.kind,
                     per: row.per,
                     window: row.window,
-                    limit: row.limit,
+                    limit,
                 });
                 self.arena.rename(slot, &name);
-                Limit { slot, kind: row.kind, limit: row.limit, name }
+                Limit { slot, kind: row.kind, limit, name }
             })
             .collect();
         for (limit, kept) in old.0.iter().zip(kept) {

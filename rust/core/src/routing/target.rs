@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::sampler::Sampler;
 use crate::answer::{Fallbacks, ModelText, Reason};
-use crate::policy::{Key, KeyChoice, Policy, ProviderConfig};
+use crate::policy::{Key, KeyChoice, Policy, ProviderConfig, ProviderKey};
 use crate::request::{Request, World};
 
 /// Draws, kept so that a decision that is made again is made with the same ones.
@@ -48,12 +48,14 @@ pub(crate) struct Target<'a> {
     pub(crate) after: usize,
 }
 
-/// The provider that a request states, by its field or in its model's text, and where the model begins.
+/// The provider that a request states, by its field or in its model's text, and where the model begins. A prefix is one
+/// only where a model follows it: `p/` is a model name with a slash, whoever states the provider.
 #[inline(always)]
 pub(crate) fn stated<'a>(policy: &Policy, request: &Request<'a>, model: &'a str) -> (&'a str, usize) {
     if !request.provider.is_empty() {
         let rest = model.strip_prefix(request.provider).and_then(|rest| rest.strip_prefix('/'));
-        return (request.provider, rest.map_or(0, |rest| model.len() - rest.len()));
+        let named = rest.filter(|rest| !rest.is_empty());
+        return (request.provider, named.map_or(0, |rest| model.len() - rest.len()));
     }
     match model.split_once('/') {
         Some((provider, rest)) if !rest.is_empty() && policy.provider(provider).is_some() => {
@@ -101,6 +103,26 @@ pub(crate) fn access<W: World>(
     Err(reason)
 }
 
+/// Whether one of the provider's keys may be drawn for a call.
+#[inline(always)]
+fn serves(key: &ProviderKey, choice: &KeyChoice, model: &str, batch: bool) -> bool {
+    key.enabled
+        && key.weight > Some(0.0)
+        && key.models.allows(model)
+        && (key.batch || !batch)
+        && match choice {
+            KeyChoice::Every => true,
+            KeyChoice::These(ids) => ids.iter().any(|wanted| **wanted == *key.id),
+        }
+}
+
+/// Whether a config leaves its provider open: no key of it is registered, or one that may be used serves the call.
+fn is_open(policy: &Policy, config: &ProviderConfig, model: &str, batch: bool) -> bool {
+    let keys = &policy.providers.list[config.provider as usize].keys;
+    (keys.is_empty() && config.keys == KeyChoice::Every)
+        || keys.iter().any(|key| serves(key, &config.keys, model, batch))
+}
+
 /// One of the provider's keys that the config may use, by weight; none where the provider has none registered.
 #[inline(always)]
 fn provider_key<W: World>(
@@ -116,20 +138,11 @@ fn provider_key<W: World>(
         KeyChoice::Every if keys.is_empty() => return Ok(None),
         _ => {}
     }
-    let can_serve = |id: &str| match &config.keys {
-        KeyChoice::Every => true,
-        KeyChoice::These(ids) => ids.iter().any(|wanted| **wanted == *id),
+    let weight = |key: &ProviderKey| {
+        let serves = serves(key, &config.keys, model, request.asked.batch);
+        key.weight.filter(|_| serves).unwrap_or(0.0)
     };
-    let weights: SmallVec<[f64; 8]> = keys
-        .iter()
-        .map(|key| {
-            let serves = key.enabled
-                && key.models.allows(model)
-                && (key.batch || !request.asked.batch)
-                && can_serve(&key.id);
-            if serves { key.weight.unwrap_or(0.0) } else { 0.0 }
-        })
-        .collect();
+    let weights: SmallVec<[f64; 8]> = keys.iter().map(weight).collect();
     let mut drawable = weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0);
     let place = match (drawable.next(), drawable.next()) {
         (None, _) => return Err(Reason::NoKey),
@@ -204,13 +217,14 @@ impl<'k> Drawing<'k> {
     }
 }
 
-/// Providers other than `chosen` that could take the call, best first.
-pub(crate) fn others(policy: &Policy, key: &Key, model: &str, chosen: Option<u32>) -> Fallbacks {
+/// Providers other than `chosen` that are open to the key for this call, best first.
+pub(crate) fn others(policy: &Policy, key: &Key, model: &str, batch: bool, chosen: Option<u32>) -> Fallbacks {
     let mut others: SmallVec<[u32; 4]> = SmallVec::new();
     if key.configs.len() > 1 {
         for config in ranked(policy, key) {
             if Some(config.provider) != chosen
                 && config.models.allows(model)
+                && is_open(policy, config, model, batch)
                 && !others.contains(&config.provider)
             {
                 others.push(config.provider);

@@ -1,7 +1,7 @@
 //! Windows on their own, without an engine: one limit, one counter.
 
 use super::fixed::{Fixed, seal_word};
-use super::sliding::{Ring, Sliding};
+use super::sliding::{Ring, SLOT_MAX, Sliding};
 use super::{SEALED, Take, admits, amount_of, epoch_of, flags_of, pack};
 use crate::period::{Epoch, Lattice};
 use crate::sync::Word;
@@ -151,7 +151,7 @@ impl SlidingWindow {
     pub fn new(limit: i64, length_ms: i64, buckets: i64) -> SlidingWindow {
         let ring = Ring::new(length_ms, buckets);
         let slots = (0..ring.live).map(|_| Word::new(Sliding::EMPTY_SLOT)).collect();
-        SlidingWindow { head: before_all(), slots, ring, limit }
+        SlidingWindow { head: before_all(), slots, ring, limit: limit.min(SLOT_MAX) }
     }
 
     #[inline(always)]

@@ -21,7 +21,8 @@ use crate::period::Epoch;
 use crate::sync::Word;
 use crate::units::Millis;
 
-/// A slot counts up to this much: 46 bits. A larger limit of a sliding window counts as this one.
+/// A slot counts up to this much: 46 bits. Whoever makes a sliding window makes a larger limit this one: were it cut
+/// only where it is taken from, whoever reads the counter would find room that no take can use.
 pub(crate) const SLOT_MAX: i64 = (1 << 46) - 1;
 
 const TAG_MASK: u64 = (1 << 34) - 1;
@@ -149,7 +150,6 @@ pub(crate) struct Sliding<'a> {
 impl Sliding<'_> {
     /// Take `asked` if it fits; second, what could not be taken out of a head that an edit had closed meanwhile.
     pub(crate) fn take(&self, mut seen: u128, now: Millis, asked: i64, limit: i64) -> (Take, i64) {
-        let limit = limit.min(SLOT_MAX);
         let mut owed = 0;
         loop {
             if flags_of(seen) & SEALED != 0 {
@@ -395,7 +395,6 @@ impl Sliding<'_> {
 
     /// The first instant at which `asked` fits if nothing else comes; None where it never does.
     pub(crate) fn fits_at(&self, now: Millis, asked: i64, limit: i64) -> Option<Millis> {
-        let limit = limit.min(SLOT_MAX);
         let mut total: i64 = self.live_slots(now).map(|(_, slot)| slot.total).sum();
         if admits(total, asked, limit) {
             return Some(now);

@@ -1,0 +1,101 @@
+//! What a denial says: that it comes at all, whose limit it is, and how much would fit.
+
+mod common;
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use common::{Still, admit, amounts, apply, engine, handle, key, limit, request, settings};
+use limen_core::policy::edit::Edit;
+use limen_core::policy::{Kind, Level, Settings, Window};
+use limen_core::request::{Amounts, Asked, RequestType};
+use limen_core::units::Millis;
+
+const HUGE: i64 = 1 << 50;
+
+/// A refusal that never comes would hang the test run: give it a thread of its own and ten seconds.
+fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, answer) = mpsc::channel();
+    thread::spawn(move || done.send(what()));
+    answer.recv_timeout(Duration::from_secs(10)).expect("an answer, not an endless loop")
+}
+
+#[test]
+fn more_tokens_than_a_sliding_slot_can_count_are_refused_for_ever_and_at_once() {
+    let sliding = limit("r", Kind::Tokens, HUGE, "1m", Window::Sliding);
+    let engine = engine(settings(), &[key("k", vec![sliding])]);
+    let denial = in_time(move || {
+        let key = handle(&engine, "k");
+        admit(&engine, &request(key, "p", "m", amounts(Some(1 << 46), None)), 1).expect_err("too many")
+    });
+    let [violation] = &denial.limits[..] else { panic!("one limit refuses: {denial:?}") };
+    assert_eq!((violation.limit, violation.wait_ms), ((1 << 46) - 1, None), "what it really admits is told");
+    assert_eq!(denial.wait_ms, None);
+}
+
+#[test]
+fn a_full_sliding_counter_of_the_largest_size_refuses_and_says_until_when() {
+    let sliding = limit("r", Kind::Tokens, HUGE, "1m", Window::Sliding);
+    let engine = engine(settings(), &[key("k", vec![sliding])]);
+    let denial = in_time(move || {
+        let key = handle(&engine, "k");
+        let most = request(key, "p", "m", amounts(Some((1 << 46) - 1), None));
+        admit(&engine, &most, 1).expect("all of it fits");
+        admit(&engine, &request(key, "p", "m", amounts(Some(1), None)), 2).expect_err("nothing is left")
+    });
+    assert_eq!(denial.wait_ms, Some(61_000 - 2));
+}
+
+#[test]
+fn a_limit_of_a_model_config_that_changes_its_provider_says_its_new_level() {
+    let config = |provider: Option<&str>| Edit::ModelConfig {
+        id: "c".into(),
+        model: "m".into(),
+        provider: provider.map(Into::into),
+        limits: vec![limit("r", Kind::Requests, 1, "1h", Window::Fixed)],
+    };
+    let engine = engine(settings(), &[key("k", vec![]), config(None)]);
+    let wanted = request(handle(&engine, "k"), "p", "m", amounts(None, None));
+    admit(&engine, &wanted, 1).expect("the first fits");
+    let level_at = |now| admit(&engine, &wanted, now).expect_err("the second does not").limits[0].name.level;
+    assert_eq!(level_at(2), Level::Model);
+    apply(&engine, &[config(Some("p"))], 3);
+    assert_eq!(level_at(4), Level::ModelProvider);
+    apply(&engine, &[config(None)], 5);
+    assert_eq!(level_at(6), Level::Model);
+}
+
+fn capped(input: i64, most: i64) -> Asked {
+    let amounts = Amounts { input_tokens: Some(input), max_output_tokens: Some(most), ..Amounts::default() };
+    Asked::new(&amounts, RequestType::ChatCompletion).expect("good amounts")
+}
+
+#[test]
+fn what_would_fit_is_left_out_where_what_is_stated_does_not_fit_by_itself() {
+    let strict = Settings { fit_deny: true, ..settings() };
+    let engine = engine(strict, &[key("k", vec![limit("r", Kind::Tokens, 100, "1m", Window::Fixed)])]);
+    let key = handle(&engine, "k");
+    let fits = |asked| {
+        let denial = admit(&engine, &request(key, "p", "m", asked), 1).expect_err("too much");
+        assert_eq!(denial.limits.len(), 1);
+        denial.fits
+    };
+    assert_eq!(fits(capped(90, 50)), Some(10));
+    assert_eq!(fits(capped(100, 50)), Some(0), "all that is stated fits, and not a token of output");
+    assert_eq!(fits(capped(101, 50)), None);
+    admit(&engine, &request(key, "p", "m", amounts(Some(100), None)), 1).expect("room for all");
+    assert_eq!(fits(capped(0, 50)), None, "a counter that is full admits nothing, not even nothing");
+}
+
+#[test]
+fn peek_shows_what_is_left_after_the_request_and_takes_nothing() {
+    let engine = engine(settings(), &[key("k", vec![limit("r", Kind::Requests, 5, "1m", Window::Fixed)])]);
+    let wanted = request(handle(&engine, "k"), "p", "m", amounts(None, None));
+    for _ in 0..2 {
+        let answer = engine.peek(&wanted, Millis::new(1), &Still::at(1)).expect("a good request");
+        let limen_core::answer::Answer::Permit(grant) = answer else { panic!("it fits") };
+        let left: Vec<_> = grant.peeked.iter().map(|(name, reading)| name.limit - reading.total()).collect();
+        assert_eq!(left, [4]);
+    }
+}
