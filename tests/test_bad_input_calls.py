@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from math import inf, nan
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -349,3 +350,32 @@ def test_a_time_of_ones_own_needs_a_clock_of_ones_own() -> None:
     house = House()
     for value in (nan, "5", True, 2**63, -(2**64), 1.5):
         refused(lambda value=value: house.admit(house.key(), now_ms=value), "invalid_request", "now_ms")
+
+
+@pytest.mark.parametrize(
+    ("param", "call"),
+    [
+        *(("seed", lambda value=value: limen.Engine(seed=value)) for value in (-1, 2**64, True, 1.5, "5")),
+        *(("clock", lambda value=value: limen.Engine(clock=value)) for value in (5, "x", limen.ManualClock)),
+        *(
+            ("data", lambda value=value: House().engine.restore(value))
+            for value in (5, "x", None, bytearray())
+        ),
+        *(
+            ("path", lambda value=value: House().engine.load(value))
+            for value in (0, 5, None, "\0", "/no/file")
+        ),
+        *(("key", lambda value=value: House().engine.quota(value)) for value in (5, None, b"x", [])),
+    ],
+)
+def test_what_an_engine_is_made_of_and_fed_with_is_read_as_strictly(
+    param: str, call: Callable[[], Any]
+) -> None:
+    refused(call, "invalid_request", param)
+
+
+def test_a_batch_takes_any_mapping(bench: Bench) -> None:
+    request = {"key": bench.subject.value, "model": "m", "provider": "p", "tokens": 1, "cost_usd": 0}
+    (permit,) = bench.engine.admit_many([MappingProxyType(request)])
+    (settled,) = bench.engine.settle_many([MappingProxyType({"permit": permit, "tokens": 1})])
+    assert settled.tokens == 1

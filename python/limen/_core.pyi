@@ -9,7 +9,33 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, Self, TypeAlias, final
 
-Money: TypeAlias = int | float | Decimal
+from typing_extensions import disjoint_base
+
+__all__ = [
+    "BudgetCounter",
+    "Denial",
+    "Engine",
+    "Exclusion",
+    "FixedWindow",
+    "Handle",
+    "Held",
+    "KeyedLimiter",
+    "Limit",
+    "ManualClock",
+    "Permit",
+    "Settlement",
+    "SlidingWindow",
+    "WeightedSampler",
+    "WindowStatus",
+    "__version__",
+    "debug_build",
+    "error_codes",
+    "forked",
+    "parse_dollars",
+    "parse_duration",
+]
+
+_Money: TypeAlias = int | float | Decimal
 """Dollars, read as the shortest decimal text that reads back to the same number."""
 
 @final
@@ -78,7 +104,7 @@ class KeyedLimiter:
 
 @final
 class BudgetCounter:
-    def __new__(cls, limit_usd: Money, per: str | int, *, calendar_aligned: bool = False) -> Self: ...
+    def __new__(cls, limit_usd: _Money, per: str | int, *, calendar_aligned: bool = False) -> Self: ...
     def reserve(self, nano_usd: int, now_ms: int | None = None) -> bool: ...
     def settle(self, held_nano_usd: int, real_nano_usd: int, taken_at_ms: int | None = None) -> None: ...
     def give_back(self, nano_usd: int, taken_at_ms: int | None = None) -> None: ...
@@ -233,6 +259,7 @@ class Settlement:
     @property
     def price(self) -> Literal["known", "stated", "reported", "default", "held", "zero"]: ...
 
+@disjoint_base
 class Engine:
     """The decisions over one policy, of resolved rows: `limen.Engine` adds the entities."""
 
@@ -250,7 +277,7 @@ class Engine:
         provider: str | None = None,
         request_type: str = "chat_completion",
         tokens: int | None = None,
-        cost_usd: Money | None = None,
+        cost_usd: _Money | None = None,
         usage: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
@@ -270,7 +297,7 @@ class Engine:
         provider: str | None = None,
         request_type: str = "chat_completion",
         tokens: int | None = None,
-        cost_usd: Money | None = None,
+        cost_usd: _Money | None = None,
         usage: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
@@ -341,7 +368,7 @@ def forked() -> None:
 def parse_duration(text: str) -> tuple[int, str]:
     """(count, unit) of a duration text; InvalidError with the reason otherwise."""
 
-def parse_dollars(value: Money, rounding: Literal["exact", "up"] = "exact") -> int:
+def parse_dollars(value: _Money, rounding: Literal["exact", "up"] = "exact") -> int:
     """Dollars to nano-dollars. exact: within 1e-12 of a whole one, else InvalidError; up: rounded up."""
 
 def error_codes() -> list[str]: ...

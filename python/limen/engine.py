@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from limen import _core
+from limen.errors import fault
 from limen.model import LoadReport, VirtualKeyQuotaResponse
 from limen.resources.book import Book
 from limen.resources.customers import Customers
@@ -93,7 +94,12 @@ class Engine(_core.Engine):
         return report
 
     def quota(self, key: str | _core.Handle) -> VirtualKeyQuotaResponse:
-        """What the holder of a virtual key may see of it. NotFoundError `virtual_key_not_found` (401)."""
+        """What the holder of a virtual key (its value, or a handle) may see of it.
+
+        NotFoundError `virtual_key_not_found` (401) where there is none.
+        """
+        if not isinstance(key, str | _core.Handle):
+            raise fault("invalid_request", "must be a virtual key's value or a handle", "key")
         handle = self.handle(key) if isinstance(key, str) else key
         return self.virtual_keys.quota(handle.id)
 

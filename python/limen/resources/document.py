@@ -27,8 +27,12 @@ def read_document(path: str | os.PathLike[str]) -> tuple[Any, Faults]:
     """The JSON of a file, numbers with a point or an exponent as Decimal, and what is wrong with it."""
     faults = Faults()
     try:
-        with open(path, "rb") as file:
+        # fspath: an integer would be taken for an open file of this process, read, and closed.
+        with open(os.fspath(path), "rb") as file:
             data = file.read(MAX_BYTES + 1)
+    except TypeError:
+        faults.add("path", "must be a path")
+        return None, faults
     except (OSError, ValueError) as error:
         faults.add("path", f"cannot be read: {getattr(error, 'strerror', None) or error}")
         return None, faults

@@ -7,7 +7,7 @@ use limen_core::units::{Millis, Rounding};
 use limen_core::usage::Usage;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyDict, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyMapping, PyString, PyTuple};
 
 use crate::answers::{Denial, Handle, Permit};
 use crate::convert;
@@ -158,9 +158,8 @@ impl Ask {
                 },
             );
         }
-        let mapping = item
-            .cast::<PyDict>()
-            .map_err(|_| convert::fault("requests", "each request is a mapping or a tuple"))?;
+        let mapping = convert::mapping(item)
+            .ok_or_else(|| convert::fault("requests", "each request is a mapping or a tuple"))?;
         let mut values: [Option<Bound<'_, PyAny>>; NAMES.len()] = [const { None }; NAMES.len()];
         for (name, value) in mapping.iter() {
             let name = convert::text(&name, "requests")?;

@@ -12,7 +12,8 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PySequence, PyString, PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PySequence, PyString, PyTuple,
+    PyType,
 };
 
 pub(crate) use crate::fault::{fault, raise};
@@ -193,6 +194,15 @@ fn decimal(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 /// The items of a sequence, at most [`MAX_ITEMS`].
 pub(crate) fn items<'py>(value: &Bound<'py, PyAny>, param: impl Display) -> PyResult<Vec<Bound<'py, PyAny>>> {
     Ok(sequence(value, MAX_ITEMS, param)?.iter().collect())
+}
+
+/// A mapping as a dict; a dict is not copied.
+pub(crate) fn mapping<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
+    if let Ok(dict) = value.cast::<PyDict>() {
+        return Some(dict.clone());
+    }
+    let mapping = value.cast::<PyMapping>().ok()?;
+    PyDict::from_sequence(mapping.items().ok()?.as_any()).ok()
 }
 
 /// A sequence of at most `most` items as a tuple, so that nobody can change it meanwhile. Text and

@@ -11,11 +11,12 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyAny, PyBool, PyBytes, PyDict, PyList, PyString};
 
-use crate::answers::{Handle, Limit, Permit, Settlement, limits};
+use crate::answers::{Handle, Permit, Settlement};
 use crate::ask::{Ask, Given};
 use crate::clock::{Clock, ManualClock};
 use crate::convert;
 use crate::core::{Core, random};
+use crate::limits::{Limit, limits};
 use crate::{edits, words};
 
 /// Decisions over one policy. `limen.Engine` adds the entities; this class knows resolved rows only.
@@ -35,7 +36,7 @@ fn flag(value: Option<&Bound<'_, PyAny>>, param: &str) -> PyResult<bool> {
     }
 }
 
-fn kind(text: &str) -> PyResult<Kind> {
+fn kind_of(text: &str) -> PyResult<Kind> {
     match text {
         "tokens" => Ok(Kind::Tokens),
         "requests" => Ok(Kind::Requests),
@@ -106,9 +107,18 @@ impl Engine {
     #[pyo3(signature = (settings, clock=None, seed=None))]
     fn new(
         settings: &Bound<'_, PyDict>,
-        clock: Option<&Bound<'_, ManualClock>>,
-        seed: Option<u64>,
+        clock: Option<&Bound<'_, PyAny>>,
+        seed: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Engine> {
+        let clock = match clock {
+            None => Clock::system(),
+            Some(clock) => clock
+                .cast::<ManualClock>()
+                .map_err(|_| convert::fault("clock", "must be a ManualClock or None"))?
+                .get()
+                .clock(),
+        };
+        let seed = seed.map(|seed| convert::seed(seed, "seed")).transpose()?;
         let secret: [u8; 16] = random().map_err(convert::raise)?;
         let half = |from: usize| {
             let mut bytes = [0; 8];
@@ -117,7 +127,6 @@ impl Engine {
         };
         let engine =
             limen_core::engine::Engine::new(edits::settings(settings)?, Seeds::new(half(0), half(8)));
-        let clock = clock.map_or_else(Clock::system, |clock| clock.get().clock());
         Ok(Engine { core: Arc::new(Core::new(engine, clock, seed)) })
     }
 
@@ -323,9 +332,8 @@ impl Engine {
     ) -> PyResult<Bound<'py, PyList>> {
         let core = self.ready()?;
         let read = |item: &Bound<'py, PyAny>| {
-            let item = item
-                .cast::<PyDict>()
-                .map_err(|_| convert::fault("settlements", "each settlement is a mapping"))?;
+            let item = convert::mapping(item)
+                .ok_or_else(|| convert::fault("settlements", "each settlement is a mapping"))?;
             let (mut usage, mut as_held, mut permit) = (Usage::default(), false, None);
             for (name, value) in item.iter() {
                 let name = convert::text(&name, "settlements")?;
@@ -385,17 +393,17 @@ impl Engine {
     fn read(&self, limits: Vec<(PyBackedStr, PyBackedStr)>) -> PyResult<Vec<(i64, i64, i64, i64)>> {
         let core = self.ready()?;
         let now = core.clock.now();
-        let reading = |(id, of): &(PyBackedStr, PyBackedStr)| {
-            let reading = core.engine.read(id, kind(of)?, now).map_err(convert::raise)?;
+        let reading = |(id, kind): &(PyBackedStr, PyBackedStr)| {
+            let reading = core.engine.read(id, kind_of(kind)?, now).map_err(convert::raise)?;
             Ok((reading.used, reading.held, reading.start.get(), reading.reset.get()))
         };
         limits.iter().map(reading).collect()
     }
 
     /// Usage to zero in the current window; what is held stays. Raises NotFoundError.
-    fn reset(&self, limit_id: &str, of: &str) -> PyResult<()> {
+    fn reset(&self, limit_id: &str, kind: &str) -> PyResult<()> {
         let core = self.ready()?;
-        core.engine.reset(limit_id, kind(of)?, core.clock.now()).map_err(convert::raise)
+        core.engine.reset(limit_id, kind_of(kind)?, core.clock.now()).map_err(convert::raise)
     }
 
     /// Lower the usage of a budget in its current window (negative: raise it), never below zero. Raises NotFoundError.
@@ -429,9 +437,11 @@ impl Engine {
 
     /// Counters of limits that exist, from an image: {"restored": n, "unknown": n}. Raises InvalidError for an image that
     /// is damaged or of another version, and changes nothing then.
-    fn restore<'py>(&self, py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyDict>> {
+    fn restore<'py>(&self, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let core = self.ready()?;
-        let done = core.engine.restore(data, core.clock.now()).map_err(convert::raise)?;
+        let py = data.py();
+        let data = data.cast::<PyBytes>().map_err(|_| convert::fault("data", "must be bytes"))?;
+        let done = core.engine.restore(data.as_bytes(), core.clock.now()).map_err(convert::raise)?;
         let answer = PyDict::new(py);
         answer.set_item("restored", done.restored)?;
         answer.set_item("unknown", done.unknown)?;

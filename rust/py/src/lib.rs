@@ -11,6 +11,7 @@ mod edits;
 mod engine;
 mod fault;
 mod fields;
+mod limits;
 mod primitives;
 mod words;
 
@@ -23,11 +24,13 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::answers::{Denial, Exclusion, Handle, Held, Limit, Permit, Settlement};
+    use super::answers::{Denial, Handle, Held, Permit, Settlement};
     #[pymodule_export]
     use super::clock::ManualClock;
     #[pymodule_export]
     use super::engine::Engine;
+    #[pymodule_export]
+    use super::limits::{Exclusion, Limit};
     #[pymodule_export]
     use super::primitives::{
         BudgetCounter, FixedWindow, KeyedLimiter, SlidingWindow, WeightedSampler, WindowStatus,
