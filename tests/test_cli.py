@@ -138,7 +138,7 @@ def test_a_gateway_token_from_the_file_opens_the_look_up_by_id(tmp_path: Path) -
         "value": "sk-bf-of-this-test",
         "mcp_configs": [{"mcp_client_name": "f"}],
     }
-    key["mcp_configs"][0]["tools_to_execute"] = ["*"]  # type: ignore[index]
+    key["mcp_configs"][0]["tools_to_execute"] = ["*"]
     settings = {"gateway_tokens": [{"name": "g", "token": "env.TOKEN_OF_THIS_TEST"}]}
     file = policy(tmp_path, settings=settings, virtual_keys=[key])
     with serving("--config", file, "--port", "0", TOKEN_OF_THIS_TEST="secret-of-this-test") as (_, address):

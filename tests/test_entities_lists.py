@@ -16,18 +16,18 @@ from limen import model
 def bench() -> House:
     """Keys c, a, B, d, made in this order, a second apart."""
     house = House()
-    house.ids = {}  # type: ignore[attr-defined]
-    house.team = house.engine.teams.create({"name": "t"})  # type: ignore[attr-defined]
+    house.ids = {}
+    house.team = house.engine.teams.create({"name": "t"})
     for name, body in (
         ("c", {"budget": {"max_limit": 10, "reset_duration": "1M"}}),
         ("a", {"is_active": False, "budget": BUDGET}),
-        ("B", {"team_id": house.team.id, "rate_limit": RATE}),  # type: ignore[attr-defined]
-        ("d", {"team_id": house.team.id, "expires_at": "2023-01-01T00:00:00Z"}),  # type: ignore[attr-defined]
+        ("B", {"team_id": house.team.id, "rate_limit": RATE}),
+        ("d", {"team_id": house.team.id, "expires_at": "2023-01-01T00:00:00Z"}),
     ):
         house.clock.advance(SECOND)
-        house.ids[name] = house.engine.virtual_keys.create({"name": name, **body}).id  # type: ignore[attr-defined]
+        house.ids[name] = house.engine.virtual_keys.create({"name": name, **body}).id
     for name, spent in (("c", -3), ("a", -4)):
-        budget = house.engine.virtual_keys.get(house.ids[name]).budget  # type: ignore[attr-defined]
+        budget = house.engine.virtual_keys.get(house.ids[name]).budget
         house.engine.budgets.credit(budget.id, spent, "spent elsewhere")
     return house
 

@@ -12,7 +12,7 @@ SECOND, MINUTE, DAY = 1_000, 60_000, 86_400_000
 
 def oracle_with(*limits: tuple[str, int, str, str], **settings: object) -> Oracle:
     """A key `k` that may use everything, with these (kind, limit, per, window) limits of its own, at 0."""
-    oracle = Oracle(Settings(**settings))  # type: ignore[arg-type]
+    oracle = Oracle(Settings(**settings))
     oracle.keys["k"] = Key("k", configs=[Config("1", "p", 1.0, ["*"])])
     for kind, limit, per, window in limits:
         name = f"b{per}" if kind == "budget" else "rl"
@@ -21,7 +21,7 @@ def oracle_with(*limits: tuple[str, int, str, str], **settings: object) -> Oracl
 
 
 def ask(oracle: Oracle, now: int, **request: object) -> Allowed | Denied:
-    return oracle.admit(now, Request("k", "m", provider="p", **request))  # type: ignore[arg-type]
+    return oracle.admit(now, Request("k", "m", provider="p", **request))
 
 
 def allowed(answer: Allowed | Denied) -> Allowed:

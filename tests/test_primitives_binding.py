@@ -88,11 +88,11 @@ def test_nothing_can_be_set_on_a_primitive(made: Any, name: str) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: limen.FixedWindow(1, "1m", 5),  # type: ignore[misc]
-        lambda: limen.SlidingWindow(1, "1m", 5),  # type: ignore[misc]
-        lambda: limen.KeyedLimiter(1, "1m", "fixed"),  # type: ignore[misc]
-        lambda: limen.WeightedSampler([1], 5),  # type: ignore[misc]
-        lambda: limen.FixedWindow(1, "1m").take(costs=1),  # type: ignore[call-arg]
+        lambda: limen.FixedWindow(1, "1m", 5),
+        lambda: limen.SlidingWindow(1, "1m", 5),
+        lambda: limen.KeyedLimiter(1, "1m", "fixed"),
+        lambda: limen.WeightedSampler([1], 5),
+        lambda: limen.FixedWindow(1, "1m").take(costs=1),
         lambda: limen.WindowStatus(),
     ],
 )
@@ -102,8 +102,8 @@ def test_arguments_out_of_place_are_a_type_error(call: Callable[[], Any]) -> Non
 
 
 def test_a_float_that_is_an_integer_is_one() -> None:
-    window = limen.FixedWindow(2.0, 1_000.0, anchor_ms=0.0)  # type: ignore[arg-type]
-    assert window.take(2.0, float(START))  # type: ignore[arg-type]
+    window = limen.FixedWindow(2.0, 1_000.0, anchor_ms=0.0)
+    assert window.take(2.0, float(START))
     assert window.status(START).used == 2
 
 

@@ -57,7 +57,7 @@ class Connection:
         config = uvicorn.Config(app or Door().app, http=Protocol, ws="none", lifespan="off", log_config=None)
         self.wire = Wire()
         self.protocol = Protocol(config, ServerState(), {}, asyncio.get_running_loop())
-        self.protocol.connection_made(self.wire)  # type: ignore[arg-type]
+        self.protocol.connection_made(self.wire)
 
     async def send(self, *parts: bytes) -> None:
         for part in parts:
