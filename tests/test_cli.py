@@ -12,12 +12,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 import limen
+from limen.cli import main
+from limen.resources import config_file, file_schema
+from limen.resources.book import Book
+from limen.resources.config_file import _NOT_YET as LATER
+from test_config_file import POLICY
 
 WAIT = 30
 LIMEN = [sys.executable, "-c", "from limen.cli import main; main()"]
@@ -166,6 +173,12 @@ def test_a_gateway_token_from_the_file_opens_the_look_up_by_id(tmp_path: Path) -
         ([], {"WEB_CONCURRENCY": "4"}, 2, "one process"),
         ([], {"WEB_CONCURRENCY": "many"}, 2, "one process"),
         (["--host", "192.0.2.1", "--port", "0"], {"LIMEN_ADMIN_TOKEN": "t"}, 3, "cannot listen"),
+        (["--uds", ""], {}, 2, "needs a path"),
+        (["--uds", "door.sock", "--port", "0"], {}, 2, "exclude"),
+        (["--uds", "door.sock", "--host", "127.0.0.1"], {}, 2, "exclude"),
+        (["--uds", "door.sock", "--tls-cert", __file__, "--tls-key", __file__], {}, 2, "exclude"),
+        (["--config", str(Path(__file__).parent)], {}, 2, "is a directory"),
+        (["--host", "no.such.host.invalid"], {"LIMEN_ADMIN_TOKEN": "t"}, 3, "cannot listen"),
         (["--uds", __file__], {}, 3, "no socket"),
         (["--uds", "/no/such/folder/door.sock"], {}, 3, "cannot listen"),
     ],
@@ -184,6 +197,7 @@ def test_a_taken_address_ends_with_3() -> None:
         done = run("serve", "--port", taken.getsockname()[1])
     assert done.returncode == 3
     assert "cannot listen" in done.stderr
+    assert "--port" in done.stderr, "what to do about it"
 
 
 def test_an_open_address_is_served_with_credentials() -> None:
@@ -202,9 +216,98 @@ def test_check_names_every_fault_of_a_file_with_its_path(tmp_path: Path) -> None
     assert "customers[1].nope" in done.stderr
 
 
-def test_check_passes_a_file_without_faults(tmp_path: Path) -> None:
+def test_check_passes_a_file_without_faults_and_says_what_can_have_no_effect(tmp_path: Path) -> None:
     done = run("check", policy(tmp_path, customers=[{"name": "acme"}]))
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("no faults, 1 entries\n")
+    done = run("check", policy(tmp_path, virtual_keys=[{"name": "bot", "value": "sk-bf-of-this-test"}]))
+    assert done.returncode == 0
+    assert "warning: virtual_keys/bot: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"customers": [\n  {"name": "a"},\n]}', ["not JSON", "line 3, column 1"]),
+        ("", ["not JSON", "line 1, column 1"]),
+        ("[]", ["must be an object"]),
+        ('{"teams": [], "teams": []}', ["teams: stands twice"]),
+        (
+            '{"customers": [{"name": "a", "budget": {"max_limit": 1e400, "reset_duration": "1d"}}]}',
+            ["max_limit"],
+        ),
+        ('{"routing_rules": [], "pricing_overrides": [], "price_catalog": "builtin"}', list(LATER)),
+        ('{"settings": {"usage_flush_ms": 1, "default_price": {}, "nope": 1}}', ["settings.usage_flush_ms"]),
+        ('{"nope": 1}', ["nope: is not a section"]),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "serve --config"])
+def test_a_file_is_refused_with_the_place_of_each_fault(
+    tmp_path: Path, command: str, text: str, words: list[str]
+) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text(text)
+    done = run(*command.split(), file)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [word for word in words if word not in done.stderr] == []
+    assert all(line.startswith(f"{file}: ") for line in done.stderr.splitlines())
+
+
+COMMANDS = ["", "serve", "check", "schema", "version"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_what_a_command_does(command: str) -> None:
+    done = run(*command.split(), "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage:" in done.stdout
+    assert "..." not in done.stdout.replace("[ARGS]...", ""), "no summary is cut off"
+    if command in ("", "serve", "check"):
+        assert "Exit codes:" in done.stdout
+
+
+def test_help_lists_every_command() -> None:
+    assert set(COMMANDS) - {""} == set(main.commands)
+    listed = run("--help").stdout.partition("Commands:")[2]
+    assert [command for command in COMMANDS if command not in listed] == []
+
+
+def test_the_command_without_its_extra_says_what_to_install() -> None:
+    blocked = "import sys; sys.modules['click'] = None; import limen.cli"
+    done = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, timeout=WAIT)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "pip install 'limen[server]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_schema_takes_the_demo_and_refuses_what_check_refuses() -> None:
+    done = run("schema")
+    assert (done.returncode, done.stderr) == (0, "")
+    schema = json.loads(done.stdout)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    demo = (resources.files("limen.demo") / "policy.json").read_text()
+    assert list(validator.iter_errors(json.loads(demo))) == []
+    assert list(validator.iter_errors(POLICY)) == []
+    for document in (
+        {"customers": [{"nope": 1}]},
+        {"customers": [{"name": "a", "budget": {"max_limit": "5", "reset_duration": "1d"}}]},
+        {"customers": [{"name": "a", "budget": {"max_limit": -1, "reset_duration": "1d"}}]},
+        {"settings": {"nope": 1}},
+        {"settings": {"estimate": {"nope": 1}}},
+        {"routing_rules": []},
+    ):
+        assert list(validator.iter_errors(document)), document
+
+
+def test_the_schema_has_the_sections_and_the_fields_that_a_file_is_read_by() -> None:
+    found = file_schema.schema()
+    parts = found["$defs"]
+    for section in config_file._sections(Book(config_file._Nowhere())):
+        entry = found["properties"][section.word]["items"]["$ref"].rpartition("/")[2]
+        assert set(parts[entry]["properties"]) == set(section.shape.fields), section.word
+    sections = [section.word for section in config_file._sections(Book(config_file._Nowhere()))]
+    assert set(found["properties"]) == {"settings", *sections}
 
 
 def test_a_faulty_file_is_not_served(tmp_path: Path) -> None:
@@ -223,5 +326,6 @@ def test_no_secret_of_a_file_is_printed(tmp_path: Path) -> None:
 
 
 def test_version_prints_the_version() -> None:
-    done = run("version")
-    assert (done.returncode, done.stdout) == (0, f"limen {limen.__version__}\n")
+    for words in ("version", "--version"):
+        done = run(words)
+        assert (done.returncode, done.stdout) == (0, f"limen {limen.__version__}\n")

@@ -239,7 +239,7 @@ for name in sorted(sys.modules):
 
 
 def test_an_import_opens_no_file_starts_no_thread_and_needs_no_extra() -> None:
-    words = [sys.executable, "-I", "-c", IMPORT, *EXTRAS]
+    words = [sys.executable, "-IB", "-c", IMPORT, *EXTRAS]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("", "")
 

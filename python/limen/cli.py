@@ -1,4 +1,4 @@
-"""The `limen` command: serve, check, version.
+"""The `limen` command: serve, check, schema, version.
 
     limen serve --demo                # a packaged policy, and two curl lines to try it with
     limen check policy.json           # every fault of a file, each with its path
@@ -6,27 +6,51 @@
 Exit codes: 0 after a clean stop, 2 for a wrong command line or configuration, 3 where it cannot start.
 """
 
+import json
 import logging
 import os
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 try:
     import click
+    from click.core import ParameterSource
 except ImportError:
-    sys.exit("the limen command needs the server extra: pip install 'limen[server]'")
+    sys.stderr.write("the limen command needs the server extra: pip install 'limen[server]'\n")
+    sys.exit(3)
 
 import limen
 from limen.errors import LimenError
 
+if TYPE_CHECKING:
+    from limen.model import LoadReport
+
 _WRONG: Final = 2
+_CANNOT_START: Final = 3
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_EXIT_CODES: Final = """
+\b
+Exit codes:
+  0  a clean stop, or nothing to complain of
+  2  a wrong command line or configuration file
+  3  it cannot start: an address is taken, a part is not installed
+"""
 
 
-@click.group()
+@click.group(
+    epilog="""
+\b
+Try it:
+  limen serve --demo              a packaged example, and two curl lines
+  limen check policy.json         every fault of a file, each with its path
+  limen serve --config policy.json
+"""
+    + _EXIT_CODES
+)
+@click.version_option(limen.__version__, message="limen %(version)s")
 def main() -> None:
     """Exact limits and budgets for gateways of language models, decided before the call."""
 
@@ -38,24 +62,60 @@ def version() -> None:
 
 
 @main.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration file.
+
+    For editors that complete and underline. What it cannot say (durations, names that must exist, limits that
+    contradict each other) `limen check` says.
+    """
+    from limen.resources.file_schema import schema
+
+    click.echo(json.dumps(schema(), indent=2))
+
+
+@main.command(epilog=_EXIT_CODES)
 @click.argument("file", type=_FILE)
 def check(file: Path) -> None:
-    """Name every fault of a configuration FILE; nothing is started."""
-    engine = limen.Engine()
-    _load(engine, file)
-    click.echo(f"{file}: no faults")
+    """Name every fault of a configuration FILE.
+
+    One line a fault, with its path in the file, all of them in one run. Nothing is started and nothing is
+    kept. Environment variables that the file names must be set. Entries that can have no effect are warned
+    of, and are no faults.
+    """
+    with limen.Engine() as engine:
+        report = _load(engine, file)
+    for warning in report.warnings:
+        click.echo(f"{file}: warning: {warning}", err=True)
+    click.echo(f"{file}: no faults, {len(report.created)} entries")
 
 
-@main.command()
-@click.option("--config", type=_FILE, help="The configuration file to serve.")
+@main.command(
+    epilog="""
+\b
+Environment:
+  LIMEN_ADMIN_TOKEN      (or LIMEN_ADMIN_USER and LIMEN_ADMIN_PASSWORD) the admin's
+                         credentials; without any, only loopback is served
+"""
+    + _EXIT_CODES
+)
+@click.option("--config", type=_FILE, help="The configuration file to serve (see limen check, limen schema).")
 @click.option("--demo", is_flag=True, help="Serve the packaged example, and print curl lines that try it.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
-@click.option("--uds", metavar="PATH", help="Listen on a Unix socket instead.")
-@click.option("--tls-cert", type=_FILE, help="Certificate chain, PEM.")
-@click.option("--tls-key", type=_FILE, help="Its private key, PEM.")
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="The port to listen on; 0 takes a free one.",
+)
+@click.option("--uds", metavar="PATH", help="Listen on a Unix socket instead of an address.")
+@click.option("--tls-cert", type=_FILE, help="Serve HTTPS with this certificate chain (PEM).")
+@click.option("--tls-key", type=_FILE, help="The certificate's private key (PEM).")
 @click.option("--workers", default=1, hidden=True)
+@click.pass_context
 def serve(
+    context: click.Context,
     config: Path | None,
     demo: bool,
     host: str,
@@ -65,11 +125,17 @@ def serve(
     tls_key: Path | None,
     workers: int,
 ) -> None:
-    """Answer /v1/admit, /v1/settle and the others until it is told to stop (SIGTERM, SIGINT)."""
+    """Answer /v1/admit, /v1/settle and the others over HTTP.
+
+    It prints one line with its address when it answers, and ends with SIGTERM or SIGINT, after the requests
+    that are under way. The state is kept in memory.
+    """
     if config and demo:
         raise click.UsageError("--config and --demo exclude each other")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
+    if uds is not None:
+        _refuse_beside_uds(context, uds)
     _refuse_workers(workers)
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
@@ -77,14 +143,18 @@ def serve(
     # What uvicorn warns of is what strangers send; whoever can send could fill the log.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
-    from limen.http import start
+    try:
+        from limen.http import start
+    except ImportError as error:
+        _end(_CANNOT_START, f"serving needs the server extra: pip install 'limen[server]' ({error})")
 
     with limen.Engine() as engine:
         if demo:
             with resources.as_file(resources.files("limen.demo") / "policy.json") as file:
                 _load(engine, file)
         elif config:
-            _load(engine, config)
+            for warning in _load(engine, config).warnings:
+                click.echo(f"{config}: warning: {warning}", err=True)
         else:
             click.echo("no --config: the policy is empty, so every virtual key is unknown", err=True)
         click.echo("state is kept in memory: every start begins with unused limits", err=True)
@@ -104,12 +174,23 @@ def serve(
             _end(refusal.exit_code, str(refusal))
 
 
-def _load(engine: limen.Engine, file: Path) -> None:
+def _load(engine: limen.Engine, file: Path) -> "LoadReport":
     """Load, or name every fault and end with 2."""
     try:
-        engine.load(file)
+        return engine.load(file)
     except LimenError as error:
         _end(_WRONG, "\n".join(f"{file}: {found}" for found in error.faults))
+
+
+def _refuse_beside_uds(context: click.Context, uds: str) -> None:
+    if not uds:
+        raise click.UsageError("--uds needs a path")
+    for option in ("host", "port", "tls_cert"):
+        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE:
+            word = option.replace("_", "-")
+            raise click.UsageError(
+                f"--uds and --{word} exclude each other: a socket is a file of this machine"
+            )
 
 
 def _refuse_workers(workers: int) -> None:

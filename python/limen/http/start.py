@@ -4,6 +4,7 @@ An address that other machines reach is refused without admin credentials, befor
 header is checked on loopback, where a web page could otherwise reach the server through a name of its own.
 """
 
+import errno
 import gc
 import os
 import ssl
@@ -51,7 +52,10 @@ def run(engine: "Engine", place: Place, ready: Callable[[str], None]) -> None:
         bound, private = _bind(place, has_credentials)
     except OSError as error:
         where = place.uds or f"{place.host}:{place.port}"
-        raise Refusal(CANNOT_START, f"cannot listen on {where}: {error.strerror or error}") from None
+        reason = f"cannot listen on {where}: {error.strerror or error}"
+        if error.errno == errno.EADDRINUSE:
+            reason += " (stop the other process, or choose with --port; 0 takes a free one)"
+        raise Refusal(CANNOT_START, reason) from None
     access = Access(
         [token.token.reveal() for token in settings.gateway_tokens],
         settings.allowed_hosts,
