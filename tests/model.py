@@ -166,7 +166,7 @@ class Oracle(Permits):
     def split(self, provider: str, model: str) -> tuple[str, str]:
         """`a/b` names provider a where it is known, or stated beside; else it is a name with a slash."""
         first, slash, rest = model.partition("/")
-        if slash and (first == provider or (not provider and first in self.known_providers())):
+        if slash and rest and (first == provider or (not provider and first in self.known_providers())):
             return first, rest
         return provider, model
 
@@ -297,8 +297,9 @@ class Oracle(Permits):
             denied = refusal(violations(now, violated, asked))
             denied.shared = self.is_shared(request, denied)
             tokens = any(limit.kind == "tokens" for limit in denied.limits)
-            if tokens and self.settings.fit == "deny" and request.max_output_tokens is not None:
-                denied.fits = min(max(0, room), most)
+            helps = all(counter.fits(now, stated) for counter in limited)
+            if tokens and helps and self.settings.fit == "deny" and request.max_output_tokens is not None:
+                denied.fits = min(room, most)
             return denied
 
         cut = None

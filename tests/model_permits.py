@@ -102,13 +102,14 @@ class Permits:
     def update(
         self, now: int, permit: Allowed, tokens: int | None = None, cost: int | None = None
     ) -> list[Violation]:
-        """Totals so far (tokens that are not said are none); answers which limits are over."""
+        """Totals so far (what is not said is as it was); answers which limits are over."""
         if tokens is None and cost is None:
             raise MisuseError("invalid_request")
         self.find(now, permit)
         if permit.state != "open":
             raise MisuseError("permit_closed")
-        given = {"tokens": tokens or 0, "budget": permit.totals["budget"] if cost is None else cost}
+        told = {"tokens": tokens, "budget": cost}
+        given = {kind: permit.totals[kind] if total is None else total for kind, total in told.items()}
         if any(total < permit.totals[kind] for kind, total in given.items()):
             raise MisuseError("invalid_request")
         permit.totals |= given

@@ -427,6 +427,35 @@ impl<'a> Counter<'a> {
         if current.is_sliding() { current.sliding().read(now) } else { current.fixed().read(now) }
     }
 
+    /// What was taken in the window that counts at `now`, by its start; of a sliding one, in each sub-window.
+    pub(crate) fn pieces(&self, now: Millis) -> Vec<(Millis, i64)> {
+        let current = self.newest();
+        current.look();
+        if current.is_sliding() {
+            return current.sliding().pieces(now);
+        }
+        let reading = current.fixed().read(now);
+        if reading.total() == 0 { Vec::new() } else { vec![(reading.start, reading.total())] }
+    }
+
+    /// Let at least as much be used as the same counter had counted elsewhere, in the same windows; what is held here
+    /// is beside it, since it may be given back. No edit comes in between.
+    pub(crate) fn raise(&self, pieces: &[(Millis, i64)], now: Millis) {
+        self.look();
+        if self.is_sliding() {
+            let owed = self.sliding().raise(pieces, now);
+            return self.owe(owed, now);
+        }
+        for &(start, taken) in pieces {
+            // The other counter may have been ahead of this clock.
+            let now = now.max(start);
+            let reading = self.fixed().read(now);
+            if reading.start == start {
+                self.charge(taken.saturating_sub(reading.used), now);
+            }
+        }
+    }
+
     /// Start of the window that counts at `now`. Unlike a reading it seeds nothing: a counter that is not published yet
     /// must not close its predecessor, or traffic would meet the seal before there is a newer policy to take.
     pub(crate) fn window_start(&self, now: Millis) -> Millis {

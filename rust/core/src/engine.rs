@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::answer::{Grant, Told, Violation};
-use crate::arena::Arena;
+use crate::arena::{Arena, Slot};
 use crate::error::{Code, Fault};
 use crate::ids::Ids;
 use crate::permit::{Handle, Slab, State};
@@ -25,7 +25,7 @@ pub struct Engine {
     pub(crate) ids: Ids,
     pub(crate) seeds: Seeds,
     pub(crate) stats: Stats,
-    editor: Mutex<Editor>,
+    pub(crate) editor: Mutex<Editor>,
 }
 
 /// One configuration, for reading names out of it.
@@ -88,13 +88,18 @@ impl Engine {
                 self.arena.get(*slot).copy_for_canary();
             }
         }
+        self.publish(&mut editor, policy, successors);
+        Ok(())
+    }
+
+    /// From here on every decision begins with this policy.
+    pub(crate) fn publish(&self, editor: &mut Editor, policy: Arc<Policy>, successors: Vec<Slot>) {
         editor.published(&policy);
         self.policy.store(policy);
         // Seal what was succeeded: traffic that still comes with the old policy meets the seal and takes the new one.
         for slot in successors {
             self.arena.get(slot).look();
         }
-        Ok(())
     }
 
     /// A key by its value, with its id.
@@ -165,8 +170,7 @@ impl Engine {
         if let Ok(mut draft) = editor.draft(&self.arena, &old, &[], now) {
             draft.learn(&sha256, fingerprint);
             let (policy, _) = draft.finish(None);
-            editor.published(&policy);
-            self.policy.store(policy);
+            self.publish(&mut editor, policy, Vec::new());
         }
         (now < known.until).then_some(known.key)
     }

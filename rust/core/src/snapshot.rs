@@ -2,96 +2,185 @@
 //!
 //! What open permits held at that moment is in the image as used: the permits do not travel with it, so nobody will
 //! settle them, and counting too much is the direction that lets nothing through.
+//!
+//! An entry names its limit twice: by its own id, and by its owner. A configuration that is loaded anew from a file may
+//! give its owners the ids that they had, but never their budgets. And it says in which windows the counts lie: a limit
+//! of another engine began at another instant, and had it kept its own lattice, every restart would put off the reset.
 
+use std::sync::Arc;
+
+use crate::arena::Shape;
 use crate::engine::Engine;
 use crate::error::Fault;
-use crate::policy::Kind;
+use crate::period::{Duration, Lattice};
 use crate::policy::edit::Editor;
+use crate::policy::{Kind, Level, Limit, LimitName, Map, Window};
+use crate::sync::lock;
 use crate::units::Millis;
 
-const MAGIC: &[u8; 8] = b"limen\0c1";
+const MAGIC: &[u8; 8] = b"limen\0c2";
 /// Length of the checksum at the end.
 const SUM: usize = 8;
 
 /// What a restore did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
-    /// Counters that were set.
+    /// Counters whose limit exists here: they count what the image says, as far as its windows have not passed.
     pub restored: u64,
     /// Counters whose limit does not exist here.
     pub unknown: u64,
 }
 
-fn damaged(what: &'static str) -> Fault {
-    Fault::invalid("data", what)
+/// Whose limit it is: what its level calls the owner, and of a provider config the virtual key before it.
+type Place<'a> = (Level, &'a str, &'a str, Kind, Window, Duration);
+
+/// A limit that exists, and of a provider config's the virtual key before it.
+type Owned = (Option<Arc<str>>, Limit);
+
+/// One counter of an image.
+struct Entry<'a> {
+    limit_id: &'a str,
+    place: Place<'a>,
+    /// Start of a window (of a sliding one: of each sub-window) and what was taken in it.
+    pieces: Vec<(Millis, i64)>,
 }
 
-fn checksum(bytes: &[u8]) -> [u8; SUM] {
-    rapidhash::v3::rapidhash_v3(bytes).to_le_bytes()
+fn place<'a>(key: &'a str, name: &'a LimitName) -> Place<'a> {
+    (name.level, key, &name.owner_id, name.kind, name.window, name.per)
 }
 
 impl Engine {
-    /// The image: for every limit that has counted anything in its current window, its id, kind, the instant at which
-    /// that window began, and how much was taken in it.
+    /// The image: for every limit that has counted anything in its current window what it is, and how much was taken.
     #[must_use]
     pub fn snapshot(&self, now: Millis) -> Vec<u8> {
         let policy = self.policy.load();
         let mut image = MAGIC.to_vec();
-        image.extend_from_slice(&now.get().to_le_bytes());
-        Editor::each_limit(&policy, |limit| {
-            let reading = self.arena.get(limit.slot).read(now);
-            if reading.total() == 0 {
-                return;
+        Editor::each_limit(&policy, |key, limit| {
+            let pieces = self.arena.get(limit.slot).pieces(now);
+            if !pieces.is_empty() {
+                let place = place(key.map_or("", |key| key), &limit.name);
+                write(&mut image, &Entry { limit_id: &limit.name.limit_id, place, pieces });
             }
-            let id = limit.name.limit_id.as_bytes();
-            image.push(limit.kind as i64 as u8);
-            image.extend_from_slice(&(id.len() as u32).to_le_bytes());
-            image.extend_from_slice(id);
-            image.extend_from_slice(&reading.start.get().to_le_bytes());
-            image.extend_from_slice(&reading.total().to_le_bytes());
         });
         let sum = checksum(&image);
         image.extend_from_slice(&sum);
         image
     }
 
-    /// Set the counters of the limits that exist to what an image says, where its window is still the current one. The
-    /// image is read whole before anything is set.
+    /// Let at least as much be used of the limits that exist as an image says. No counter is lowered, so the same image
+    /// twice is as good as once. A window that has passed since counts for nothing. A limit whose windows lie otherwise takes
+    /// over those of the image; one whose duration was edited since counts in its current window what still counts.
     ///
     /// # Errors
     /// `invalid_request` for what is no image, is one of another version, or is damaged. Then nothing has changed.
     pub fn restore(&self, image: &[u8], now: Millis) -> Result<Restored, Fault> {
         let entries = parse(image)?;
-        let mut done = Restored::default();
-        let policy = self.policy.load();
-        let mut limits: crate::policy::Map<(&str, Kind), (i64, i64)> = crate::policy::Map::default();
-        for entry in &entries {
-            limits.insert((entry.id, entry.kind), (entry.start, entry.total));
+        let mut editor = lock(&self.editor);
+        let old = self.policy.load();
+        let mut owned: Vec<Owned> = Vec::new();
+        Editor::each_limit(&old, |key, limit| owned.push((key.cloned(), limit.clone())));
+        let matched = matched(&owned, &entries);
+        let mut draft = editor.draft(&self.arena, &old, &[], now)?;
+        let mut raised = Vec::with_capacity(matched.len());
+        for (limit, entry) in &matched {
+            let slot = match self.lattice_of(limit, entry, now) {
+                Some(lattice) => draft.move_to(limit, lattice),
+                None => limit.slot,
+            };
+            raised.push((slot, &limit.name, *entry));
         }
-        let mut met = 0;
-        Editor::each_limit(&policy, |limit| {
-            if let Some((start, total)) = limits.get(&(&*limit.name.limit_id, limit.kind)) {
-                met += 1;
-                let counter = self.arena.get(limit.slot);
-                let reading = counter.read(now);
-                // A window that has passed since counts for nothing.
-                let missing = total.saturating_sub(reading.total());
-                if *start + limit.name.per.rolling_ms() > now.get() && missing > 0 {
-                    counter.charge(missing, now);
-                }
-                done.restored += 1;
+        let (policy, successors) = draft.finish(None);
+        if !successors.is_empty() {
+            self.publish(&mut editor, policy, successors);
+        }
+        for (slot, name, entry) in raised {
+            let counter = self.arena.get(slot);
+            let as_it_was = (name.window, name.per) == (entry.place.4, entry.place.5);
+            if as_it_was {
+                counter.raise(&entry.pieces, now);
+            } else {
+                counter.charge(entry.counting(now), now);
             }
-        });
-        done.unknown = entries.len() as u64 - met;
-        Ok(done)
+        }
+        let restored = matched.len() as u64;
+        Ok(Restored { restored, unknown: entries.len() as u64 - restored })
+    }
+
+    /// The lattice of an entry whose window still runs, where the limit counts on another one.
+    fn lattice_of(&self, limit: &Limit, entry: &Entry<'_>, now: Millis) -> Option<Lattice> {
+        let name = &limit.name;
+        if (name.window, name.per) != (entry.place.4, entry.place.5) || name.window != Window::Fixed {
+            return None;
+        }
+        let (start, _) = *entry.pieces.first()?;
+        let lattice = Lattice::rolling(start, name.per.rolling_ms());
+        let other = self.arena.get(limit.slot).shape() != Shape::Fixed(lattice);
+        (other && entry.counting(now) > 0).then_some(lattice)
     }
 }
 
-struct Entry<'a> {
-    id: &'a str,
-    kind: Kind,
-    start: i64,
-    total: i64,
+impl Entry<'_> {
+    /// What of it still counts at `now`, by the windows that it was counted in.
+    fn counting(&self, now: Millis) -> i64 {
+        let (_, _, _, _, window, per) = self.place;
+        let counts = |start: Millis| match window {
+            Window::Sliding => start.get().saturating_add(per.rolling_ms()) > now.get(),
+            Window::Fixed => ends(Lattice::rolling(start, per.rolling_ms()), start) > now,
+            Window::Calendar => Lattice::calendar(per).is_some_and(|lattice| ends(lattice, start) > now),
+        };
+        let counting = self.pieces.iter().filter(|(start, _)| counts(*start));
+        counting.fold(0, |sum, (_, taken)| sum.saturating_add(*taken))
+    }
+}
+
+fn ends(lattice: Lattice, start: Millis) -> Millis {
+    lattice.end(lattice.window_at(start))
+}
+
+/// Limits that exist, each with its entry: first by their own ids, then what is left by their owners.
+fn matched<'a, 'i>(owned: &'a [Owned], entries: &'a [Entry<'i>]) -> Vec<(&'a Limit, &'a Entry<'i>)> {
+    let ids: Map<(&str, Kind), usize> =
+        owned.iter().enumerate().map(|(at, (_, limit))| ((&*limit.name.limit_id, limit.kind), at)).collect();
+    let places: Map<Place<'_>, usize> = owned
+        .iter()
+        .enumerate()
+        .map(|(at, (key, limit))| (place(key.as_deref().unwrap_or(""), &limit.name), at))
+        .collect();
+    let mut entry_of: Vec<Option<&Entry<'_>>> = vec![None; owned.len()];
+    let mut left = Vec::new();
+    for entry in entries {
+        match ids.get(&(entry.limit_id, entry.place.3)) {
+            Some(at) => entry_of[*at] = Some(entry),
+            None => left.push(entry),
+        }
+    }
+    for entry in left {
+        if let Some(at) = places.get(&entry.place) {
+            entry_of[*at].get_or_insert(entry);
+        }
+    }
+    owned.iter().zip(entry_of).filter_map(|((_, limit), entry)| Some((limit, entry?))).collect()
+}
+
+fn checksum(bytes: &[u8]) -> [u8; SUM] {
+    rapidhash::v3::rapidhash_v3(bytes).to_le_bytes()
+}
+
+fn write(image: &mut Vec<u8>, entry: &Entry<'_>) {
+    let (level, key, owner, kind, window, per) = entry.place;
+    image.extend_from_slice(&[level as u8, kind as u8, window as u8, entry.pieces.len() as u8]);
+    for text in [entry.limit_id, key, owner, &per.to_string()] {
+        image.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        image.extend_from_slice(text.as_bytes());
+    }
+    for (start, taken) in &entry.pieces {
+        image.extend_from_slice(&start.get().to_le_bytes());
+        image.extend_from_slice(&taken.to_le_bytes());
+    }
+}
+
+fn damaged(what: &'static str) -> Fault {
+    Fault::invalid("data", what)
 }
 
 /// Cut `length` bytes off the front.
@@ -101,11 +190,16 @@ fn cut<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], Fault> {
     Ok(front)
 }
 
-fn integer(rest: &mut &[u8]) -> Result<i64, Fault> {
-    let bytes = cut(rest, 8)?;
-    Ok(i64::from_le_bytes(bytes.try_into().map_err(|_| damaged("the snapshot is cut off"))?))
+fn array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Fault> {
+    cut(rest, N)?.try_into().map_err(|_| damaged("the snapshot is cut off"))
 }
 
+fn text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, Fault> {
+    let length = u32::from_le_bytes(array(rest)?) as usize;
+    core::str::from_utf8(cut(rest, length)?).map_err(|_| damaged("the snapshot holds an id that is no text"))
+}
+
+/// The image, whole: nothing is set before all of it was understood.
 fn parse(image: &[u8]) -> Result<Vec<Entry<'_>>, Fault> {
     let body_length = image.len().checked_sub(SUM).ok_or_else(|| damaged("this is no snapshot"))?;
     let (body, sum) = image.split_at(body_length);
@@ -120,22 +214,30 @@ fn parse(image: &[u8]) -> Result<Vec<Entry<'_>>, Fault> {
     if checksum(body) != *sum {
         return Err(damaged("the snapshot is damaged: its checksum does not fit"));
     }
-    integer(&mut rest)?;
     let mut entries = Vec::new();
     while !rest.is_empty() {
-        let kind = cut(&mut rest, 1)?[0];
-        if kind > 2 {
-            return Err(damaged("the snapshot names a kind of limit that does not exist"));
-        }
-        let length = cut(&mut rest, 4)?;
-        let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
-        let id = core::str::from_utf8(cut(&mut rest, length)?)
-            .map_err(|_| damaged("the snapshot holds an id that is no text"))?;
-        let (start, total) = (integer(&mut rest)?, integer(&mut rest)?);
-        if total < 0 {
-            return Err(damaged("the snapshot holds a negative count"));
-        }
-        entries.push(Entry { id, kind: Kind::of(i64::from(kind)), start, total });
+        entries.push(entry(&mut rest)?);
     }
     Ok(entries)
+}
+
+fn entry<'a>(rest: &mut &'a [u8]) -> Result<Entry<'a>, Fault> {
+    let [level, kind, window, pieces] = array(rest)?;
+    let known = |what| move || damaged(what);
+    let level = *Level::ALL.get(level as usize).ok_or_else(known("the snapshot names an unknown level"))?;
+    let kind =
+        *Kind::ALL.get(kind as usize).ok_or_else(known("the snapshot names an unknown kind of limit"))?;
+    let window =
+        *Window::ALL.get(window as usize).ok_or_else(known("the snapshot names an unknown window"))?;
+    let (limit_id, key, owner, per) = (text(rest)?, text(rest)?, text(rest)?, text(rest)?);
+    let per = Duration::parse(per).map_err(|_| damaged("the snapshot names a duration that is none"))?;
+    let mut taken = Vec::with_capacity(pieces.into());
+    for _ in 0..pieces {
+        let (start, amount) = (i64::from_le_bytes(array(rest)?), i64::from_le_bytes(array(rest)?));
+        if amount < 0 {
+            return Err(damaged("the snapshot holds a negative count"));
+        }
+        taken.push((Millis::new(start), amount));
+    }
+    Ok(Entry { limit_id, place: (level, key, owner, kind, window, per), pieces: taken })
 }

@@ -340,18 +340,20 @@ impl Editor {
         }
     }
 
-    /// Every limit with its counter.
-    pub(crate) fn each_limit(policy: &Policy, mut step: impl FnMut(&Limit)) {
+    /// Every limit with its counter, and of a provider config's the id of the virtual key before it.
+    pub(crate) fn each_limit(policy: &Policy, mut step: impl FnMut(Option<&Arc<str>>, &Limit)) {
         policy.keys.for_each(|key| {
-            key.limits.0.iter().for_each(&mut step);
-            key.configs.iter().flat_map(|config| config.limits.0.iter()).for_each(&mut step);
+            let of_configs = key.configs.iter().flat_map(|config| &config.limits.0);
+            key.limits.0.iter().for_each(|limit| step(None, limit));
+            of_configs.for_each(|limit| step(Some(&key.id), limit));
         });
-        policy.teams.for_each(|team| team.limits.0.iter().for_each(&mut step));
-        policy.customers.for_each(|customer| customer.limits.0.iter().for_each(&mut step));
-        policy.providers.list.iter().flat_map(|provider| provider.limits.0.iter()).for_each(&mut step);
+        let mut all = |limits: &Limits| limits.0.iter().for_each(|limit| step(None, limit));
+        policy.teams.for_each(|team| all(&team.limits));
+        policy.customers.for_each(|customer| all(&customer.limits));
+        policy.providers.list.iter().for_each(|provider| all(&provider.limits));
         for limits in policy.models.values() {
-            limits.any.0.iter().for_each(&mut step);
-            limits.on.iter().flat_map(|(_, limits)| limits.0.iter()).for_each(&mut step);
+            all(&limits.any);
+            limits.on.iter().for_each(|(_, limits)| all(limits));
         }
     }
 }
@@ -492,6 +494,52 @@ impl Draft<'_> {
             }
         }
         Limits(made)
+    }
+
+    /// Let a limit count on another lattice: its counter gets a successor, as by an edit of its shape. The new counter.
+    pub(crate) fn move_to(&mut self, limit: &Limit, lattice: Lattice) -> Slot {
+        let slot = self.arena.succeed(limit.slot, Shape::Fixed(lattice), self.now, false);
+        self.arena.rename(slot, &limit.name);
+        self.succeeded.push((limit.slot, slot));
+        let Some(holder) = self.editor.holders.get(&limit.name.limit_id).cloned() else { return slot };
+        self.change_limits(&holder, |limits| {
+            limits.0.iter_mut().filter(|other| other.slot == limit.slot).for_each(|other| other.slot = slot);
+        });
+        slot
+    }
+
+    fn change_limits(&mut self, holder: &Holder, mut change: impl FnMut(&mut Limits)) {
+        match holder {
+            Holder::Key(number) => {
+                let Some(key) = self.policy.keys.get(*number) else { return };
+                let mut key = (**key).clone();
+                change(&mut key.limits);
+                key.configs.iter_mut().for_each(|config| change(&mut config.limits));
+                self.policy.keys.set(*number, Some(Arc::new(key)));
+            }
+            Holder::Team(number) => {
+                let Some(team) = self.policy.teams.get(*number) else { return };
+                let mut team = (**team).clone();
+                change(&mut team.limits);
+                self.policy.teams.set(*number, Some(Arc::new(team)));
+            }
+            Holder::Customer(number) => {
+                let Some(customer) = self.policy.customers.get(*number) else { return };
+                let mut customer = (**customer).clone();
+                change(&mut customer.limits);
+                self.policy.customers.set(*number, Some(Arc::new(customer)));
+            }
+            Holder::Provider(number) => {
+                self.change_provider(*number, |provider| change(&mut provider.limits));
+            }
+            Holder::Model(config) => {
+                let Some(at) = self.editor.model_configs.get(config) else { return };
+                let models = Arc::make_mut(&mut self.policy.models);
+                let Some(entry) = models.get_mut(&at.model) else { return };
+                change(&mut entry.any);
+                entry.on.iter_mut().for_each(|(_, limits)| change(limits));
+            }
+        }
     }
 
     fn retire(&mut self, limit: &Limit, staying: &[LimitRow]) {

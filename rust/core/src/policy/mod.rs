@@ -35,6 +35,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in the order of its number.
+    pub(crate) const ALL: [Kind; 3] = [Kind::Tokens, Kind::Requests, Kind::Budget];
+
     pub(crate) fn of(bits: i64) -> Kind {
         match bits {
             0 => Kind::Tokens,
@@ -74,6 +77,17 @@ pub enum Level {
 }
 
 impl Level {
+    /// Every level, in rank order.
+    pub(crate) const ALL: [Level; 7] = [
+        Level::ProviderConfig,
+        Level::VirtualKey,
+        Level::Team,
+        Level::Customer,
+        Level::ModelProvider,
+        Level::Model,
+        Level::Provider,
+    ];
+
     /// The word on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -98,6 +112,11 @@ pub enum Window {
     Sliding,
     /// On the boundaries of the UTC calendar.
     Calendar,
+}
+
+impl Window {
+    /// Every kind of window, in the order of its number.
+    pub(crate) const ALL: [Window; 3] = [Window::Fixed, Window::Sliding, Window::Calendar];
 }
 
 /// What a limit is called, for those who are told about it.

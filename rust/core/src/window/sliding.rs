@@ -369,6 +369,33 @@ impl Sliding<'_> {
         })
     }
 
+    /// What was taken in each sub-window that counts at `now`, by its start.
+    pub(crate) fn pieces(&self, now: Millis) -> Vec<(Millis, i64)> {
+        let taken = self.live_slots(now).filter(|(_, slot)| slot.total > 0);
+        taken.map(|(q, slot)| (self.ring.start(Epoch::from_raw(q)), slot.total)).collect()
+    }
+
+    /// Let at least as much be used in each sub-window that still counts as `pieces` says of it. What a sealed head owes.
+    pub(crate) fn raise(&self, pieces: &[(Millis, i64)], now: Millis) -> i64 {
+        let newest = pieces.iter().map(|(start, _)| *start).fold(now, Millis::max);
+        let mut owed = self.advance(newest);
+        for &(start, taken) in pieces {
+            let index = self.ring.at(start);
+            if epoch_of(self.head.load()).get() - index >= self.ring.live {
+                continue;
+            }
+            let slot = Slot::unpack(self.slots[self.ring.place(index)].load());
+            let there = slot.tag == index as u64 & TAG_MASK && slot.state == State::Open;
+            let missing = taken.min(SLOT_MAX) - if there { slot.used } else { 0 };
+            if missing > 0 {
+                // As a take: the head first.
+                owed += self.add_to_head(missing) + self.add_to_slot(index, missing);
+                owed += self.correct(Epoch::from_raw(index), 0, missing, now).1;
+            }
+        }
+        owed
+    }
+
     /// What the slots that count at `now` hold. Moves nothing.
     pub(crate) fn live_total(&self, now: Millis) -> i64 {
         self.live_slots(now).map(|(_, slot)| slot.total).sum()
