@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ import pytest
 import limen
 from furnished import BUDGET, Furnished
 from house import SECOND, House, refused
-from limen.errors import TABLE, Fault, LimenError, codes
+from limen.errors import LimenError
 
 
 class Refusing:
@@ -186,30 +185,6 @@ assert threading.active_count() == 1
     subprocess.run(
         [sys.executable, "-c", code], timeout=60, check=True, env={**os.environ, "PYTHONWARNINGS": "error"}
     )
-
-
-@pytest.mark.parametrize("code", codes())
-def test_every_code_has_one_exception_a_status_and_words(code: str) -> None:
-    fault = limen.errors.fault(code, "", "field")
-    assert type(fault) is TABLE[code].error
-    assert (fault.code, fault.param, fault.status) == (code, "field", TABLE[code].status)
-    assert fault.message
-    assert str(fault) == f"field: {fault.message}"
-    copy = pickle.loads(pickle.dumps(fault))
-    assert (type(copy), copy.code, copy.param, copy.faults) == (type(fault), code, "field", fault.faults)
-
-
-def test_an_error_speaks_of_its_first_fault_and_lists_all() -> None:
-    faults = (Fault("not_found", "no such team", "team_id"), Fault("invalid_request", "is wrong", "name"))
-    error = LimenError.of(faults)
-    assert isinstance(error, limen.NotFoundError)
-    assert (error.status, error.param, error.faults) == (404, "team_id", faults)
-
-
-def test_the_core_raises_codes_of_the_table_only() -> None:
-    from limen import _core
-
-    assert set(_core.error_codes()) <= set(codes())
 
 
 def test_a_quota_shows_its_holder_what_concerns_them() -> None:

@@ -36,7 +36,20 @@ class Engine(_core.Engine):
     """Decisions over customers, teams, virtual keys, models and providers, in memory.
 
     `settings` is a Settings (or a mapping with its names), `clock` a ManualClock for tests and replays,
-    `seed` makes draws repeatable. Any number of threads may call one engine.
+    `seed` (0 to 2**64 - 1) makes draws repeatable. Any number of threads may call one engine; a child of fork
+    may not (ForkedError). It is a context manager: at the end it is closed.
+
+    `customers`, `teams`, `virtual_keys`, `model_configs`, `providers` and `provider_keys` create, get, list,
+    update and delete; `budgets` and `rate_limits` list and reset.
+
+    >>> with Engine() as engine:
+    ...     bot = {"provider_configs": [{"provider": "openai", "weight": 1, "allowed_models": ["*"]}]}
+    ...     limit = {"request_max_limit": 1, "request_reset_duration": "1h"}
+    ...     key = engine.virtual_keys.create({"name": "bot", **bot, "rate_limit": limit})
+    ...     first, second = [engine.admit(key.value, "gpt-4o", 812, 400) for _ in range(2)]
+    ...     settled = first.settle(prompt_tokens=812, completion_tokens=233)
+    >>> (first.provider, settled.tokens), (bool(second), second.code)
+    (('openai', 1045), (False, 'request_limited'))
     """
 
     def __new__(
@@ -73,7 +86,7 @@ class Engine(_core.Engine):
         return self._settings
 
     def load(self, path: str | os.PathLike[str], prune: bool = False) -> LoadReport:
-        """Take a configuration file, whole or not at all; again, it changes what differs and nothing else.
+        """Take the file at `path`, whole or not at all; again, it changes what differs and nothing else.
 
         `prune` removes what came from a file and is in this one no longer. Anything wrong is an
         InvalidError (or NotFoundError, ConflictError: that of the first fault) whose `faults` name all of it,

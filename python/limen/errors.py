@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong with an input: the code, words for a person, and the full path of the field."""
+    """One thing that is wrong: its `code`, a `message` for a person, and `param`, the path of the field."""
 
     code: str
     message: str
@@ -92,7 +92,6 @@ TABLE: dict[str, Row] = {
     "virtual_key_required": Row(LimenError, 401, "a virtual key is required"),
     "virtual_key_not_found": Row(NotFoundError, 401, "no such virtual key"),
     "gateway_token_required": Row(LimenError, 401, "a gateway token is required"),
-    "unauthorized": Row(LimenError, 401, "credentials are missing or wrong"),
     "price_unknown": Row(LimenError, 402, "the price of this request is not known"),
     "budget_exceeded": Row(LimenError, 402, "a budget is spent"),
     "virtual_key_blocked": Row(LimenError, 403, "the virtual key is inactive or expired"),
@@ -113,6 +112,7 @@ TABLE: dict[str, Row] = {
     "token_limited": Row(LimenError, 429, "a token limit is met"),
     "request_limited": Row(LimenError, 429, "a request limit is met"),
     "rate_limited": Row(LimenError, 429, "a rate limit is met"),
+    "internal_error": Row(LimenError, 500, "the server failed at this request"),
     "engine_forked": Row(ForkedError, 500, "this engine belongs to the parent process"),
     "engine_closed": Row(LimenError, 503, "the engine is closed"),
     "too_many_permits": Row(LimitedError, 503, "too many permits are open"),

@@ -35,20 +35,28 @@ class EstimatePolicy(Struct, frozen=True, kw_only=True):
 
 
 class GatewayToken(Struct, frozen=True, kw_only=True):
-    """A token of a gateway, under a name: with it a call may name a virtual key by id, or none."""
+    """A `token` of a gateway, under a `name`: with it a call may name a virtual key by id, or none."""
 
     name: str
     token: Secret
 
 
 class AdminToken(GatewayToken, frozen=True, kw_only=True):
-    """A token of an administrator, under a name, for reading only or for changes too."""
+    """A `token` of an administrator, under a `name`; its `role` is to read only, or to change things too."""
 
     role: Literal["admin", "read"] = "admin"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What is set for a whole engine. `unknown_price` None: deny where a budget applies, else count zero."""
+    """What is set for a whole engine, under the names of a configuration file.
+
+    `require_virtual_key`: whether a request without one is refused. `estimate`: what is held for output that
+    nobody has seen. `unknown_price`: None denies where a budget applies, else counts zero.
+    `permit_ttl_seconds`: how long a permit may stay open, and `on_expiry` what becomes of its hold then.
+    `max_open_permits`: more are denied. `trust_reported_cost`: whether `reported_cost_usd` is the cost.
+    `admin_tokens`, `gateway_tokens`, `allowed_hosts`, `metrics_open`: who may ask the server. `secret_env`:
+    environment variables that bodies may name. Faults are InvalidError, when an engine takes them.
+    """
 
     require_virtual_key: bool = True
     estimate: EstimatePolicy = EstimatePolicy()

@@ -14,8 +14,7 @@ from limen.errors import LimenError, fault
 from limen.http.auth import NOBODY, Access, Caller, single
 from limen.http.data import DataPlane
 from limen.http.health import Health
-from limen.http.responses import Answer, answer, fault_answer
-from limen.wire import error_body
+from limen.http.responses import Answer, fault_answer
 
 if TYPE_CHECKING:
     from limen import Engine
@@ -111,7 +110,7 @@ class Application:
 
 def _failure() -> Answer:
     _log.exception("a request failed in a way that has no code")
-    return answer(500, error_body(500, "internal_error", "the server failed at this request"))
+    return fault_answer(fault("internal_error"))
 
 
 def _check_content(headers: dict[bytes, bytes]) -> None:

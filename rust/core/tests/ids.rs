@@ -6,7 +6,7 @@ use common::{engine, handle, key, request, settings};
 use limen_core::answer::Answer;
 use limen_core::engine::Engine;
 use limen_core::error::Code;
-use limen_core::request::{Amounts, Asked, Request, RequestType};
+use limen_core::request::{Amounts, Asked, Request, RequestType, World};
 use limen_core::units::{Millis, NanoUsd};
 use limen_core::usage::{Usage, Word};
 
@@ -91,4 +91,40 @@ fn an_id_of_128_bytes_is_the_longest() {
     assert_eq!(ask(&"x".repeat(128)), Ok(()));
     assert_eq!(ask(&"x".repeat(129)), Err(Code::InvalidRequest));
     assert_eq!(ask(&"é".repeat(65)), Err(Code::InvalidRequest));
+}
+
+/// A world in which, while a request is being decided, the same request comes once more.
+struct Again<'a> {
+    engine: &'a Engine,
+    request: &'a Request<'a>,
+    told: std::cell::Cell<Option<Code>>,
+}
+
+impl World for Again<'_> {
+    fn fine_now(&self) -> Millis {
+        self.told.set(outcome(self.engine, self.request).err());
+        Millis::new(1)
+    }
+
+    fn draw(&self) -> u64 {
+        0
+    }
+
+    fn sha256(&self, _: &[u8]) -> [u8; 32] {
+        [0; 32]
+    }
+}
+
+#[test]
+fn while_the_first_is_being_decided_the_second_is_told_so_and_a_refusal_frees_the_id() {
+    let engine = engine(settings(), &[key("k", vec![common::money("b", 5, "1d")])]);
+    let amounts = common::amounts(Some(0), Some(6));
+    let request = Request { id: Some("i"), ..request(handle(&engine, "k"), "p", "m", amounts) };
+    for _ in 0..2 {
+        let world = Again { engine: &engine, request: &request, told: std::cell::Cell::new(None) };
+        let answer = engine.admit(&request, Millis::new(1), &world);
+        assert!(matches!(answer, Ok(Answer::Denial(_))));
+        assert_eq!(world.told.get(), Some(Code::IdInProgress));
+    }
+    assert_eq!(common::budget(&engine, "b", 1), (0, 0));
 }

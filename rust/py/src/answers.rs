@@ -159,8 +159,11 @@ impl Permit {
 
     /// Replace what is held by what was really used, once.
     ///
-    /// The words are those of the usage, in tokens, seconds, counts and dollars. The same usage again gives the same
-    /// answer, marked repeated. Raises ConflictError (settle_conflict, permit_closed), NotFoundError, InvalidError.
+    /// `prompt_tokens` and `completion_tokens` are counts, and so are the other words of `usage`: cached_read_tokens,
+    /// reasoning_tokens, images and the like, seconds (input_seconds, output_seconds), or the sums outright: tokens,
+    /// cost_usd in dollars. `as_held`, without any word, charges what was held. The same usage again gives the same
+    /// answer, marked repeated. Raises ConflictError (settle_conflict, permit_closed), NotFoundError (permit_not_found),
+    /// InvalidError.
     #[pyo3(signature = (prompt_tokens=None, completion_tokens=None, *, as_held=None, **usage),
            text_signature = "($self, prompt_tokens=0, completion_tokens=0, *, as_held=False, **usage)")]
     fn settle(
@@ -174,7 +177,10 @@ impl Permit {
         self.engine.get().settle_handle(self.grant.handle, usage, as_held)
     }
 
-    /// Tell what a stream has used so far, in all. Answers the limits that are over now.
+    /// Tell what a stream has used so far, in all. Answers the limits that are over now, so that it may be cut.
+    ///
+    /// `prompt_tokens`, `completion_tokens` and the other words of `usage` are those of `Permit.settle`, as totals that
+    /// never fall. Raises InvalidError where one does, ConflictError (permit_closed), NotFoundError (permit_not_found).
     #[pyo3(signature = (prompt_tokens=None, completion_tokens=None, **usage),
            text_signature = "($self, prompt_tokens=0, completion_tokens=0, **usage)")]
     fn update(
@@ -187,7 +193,10 @@ impl Permit {
         self.engine.get().update_handle(self.grant.handle, &usage)
     }
 
-    /// Give back what is held; with `request`, the request as well.
+    /// Give back what is held; with `request`, the request as well. `reason` is a text for whoever reads the call.
+    ///
+    /// Twice alike is once. Raises ConflictError (permit_closed) after a settle, or where `request` was another,
+    /// NotFoundError (permit_not_found).
     #[pyo3(signature = (reason=None, request=None), text_signature = "($self, reason=None, request=False)")]
     fn release(&self, reason: Option<&Bound<'_, PyAny>>, request: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         self.engine.get().release_handle(self.grant.handle, reason, request)
@@ -304,9 +313,9 @@ impl Denial {
 /// What was charged in the end.
 #[pyclass(frozen, module = "limen", get_all)]
 pub(crate) struct Settlement {
-    /// Nano-dollars.
+    /// What was charged, in nano-dollars.
     cost_nano_usd: i64,
-    /// Tokens.
+    /// Tokens that were counted.
     tokens: i64,
     /// More was used than was held.
     overrun: bool,

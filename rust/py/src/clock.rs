@@ -193,6 +193,12 @@ impl Hands {
 ///
 /// `ManualClock(start_ms=0)`: the wall shows `start_ms`, milliseconds since the Unix epoch. An engine that reads it
 /// does not follow a wall that jumps ahead by more than a day.
+///
+/// >>> clock = limen.ManualClock(1_000)
+/// >>> clock.advance(500)
+/// >>> clock.jump(-200)
+/// >>> clock.now_ms
+/// 1300
 #[pyclass(frozen, module = "limen")]
 #[derive(Debug)]
 pub(crate) struct ManualClock {

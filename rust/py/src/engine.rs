@@ -149,8 +149,18 @@ impl Engine {
 
     /// May this call be made, and where? A Permit, or a Denial with every limit that refuses.
     ///
-    /// `key` is a virtual key's value, a handle, or None. Tokens are counts, `cost_usd` dollars. Raises InvalidError for
-    /// what cannot be meant, ConflictError (id_in_progress, id_conflict) for an id that is not free.
+    /// Who and what: `key` is a virtual key's value, a handle, or None; `model` a name, or `provider/model`, or None for
+    /// a call of `mcp_tool` (`"client/tool"`) alone; `provider` left out is chosen by weight, and with `sticky`, any text,
+    /// always alike; `fallbacks` is a list of `"provider/model"`; `request_type` such as `"embedding"`; `headers` and
+    /// `params` are mappings of texts, for rules.
+    ///
+    /// How much, in counts of tokens and in dollars: `input_tokens` and `max_output_tokens`, or `tokens` outright, or
+    /// `usage`, a mapping of the usage words that are expected; and `cost_usd`. What is stated is held or refused; a
+    /// maximum may be cut, and the permit's `max_output_tokens` says to how much.
+    ///
+    /// `id`, up to 128 bytes, makes a repeated call the same call. `now_ms` is for engines with a ManualClock.
+    /// Raises InvalidError for what cannot be meant, ConflictError (id_in_progress, id_conflict) for an id that is not
+    /// free.
     #[pyo3(signature = (key, model, input_tokens=None, max_output_tokens=None, *, provider=None, request_type=None,
                         tokens=None, cost_usd=None, usage=None, headers=None, params=None, mcp_tool=None,
                         fallbacks=None, sticky=None, id=None, now_ms=None),
@@ -198,7 +208,7 @@ impl Engine {
         ask(slf, &given, true)
     }
 
-    /// What `admit` would answer now. Takes nothing and spends no draw.
+    /// What `admit` would answer now to the same arguments. Takes nothing and spends no draw.
     #[pyo3(signature = (key, model, input_tokens=None, max_output_tokens=None, *, provider=None, request_type=None,
                         tokens=None, cost_usd=None, usage=None, headers=None, params=None, mcp_tool=None,
                         fallbacks=None, sticky=None, id=None, now_ms=None),
@@ -246,7 +256,7 @@ impl Engine {
         ask(slf, &given, false)
     }
 
-    /// Replace what a permit holds by what was really used, once. `permit` may be its text.
+    /// Replace what `permit` (or its text) holds by what was really used, once: the words and faults of `Permit.settle`.
     #[pyo3(signature = (permit, prompt_tokens=None, completion_tokens=None, *, as_held=None, **usage),
            text_signature = "($self, permit, prompt_tokens=0, completion_tokens=0, *, as_held=False, **usage)")]
     fn settle(
@@ -261,7 +271,7 @@ impl Engine {
         self.settle_handle(self.permit(permit)?, usage, as_held)
     }
 
-    /// Tell what a stream has used so far, in all. Answers the limits that are over now.
+    /// Tell what the stream of `permit` (or its text) has used so far, in all: the words and faults of `Permit.update`.
     #[pyo3(signature = (permit, prompt_tokens=None, completion_tokens=None, **usage),
            text_signature = "($self, permit, prompt_tokens=0, completion_tokens=0, **usage)")]
     fn update(
@@ -275,7 +285,7 @@ impl Engine {
         self.update_handle(self.permit(permit)?, &usage)
     }
 
-    /// Give back what a permit holds; with `request`, the request as well.
+    /// Give back what `permit` (or its text) holds: the arguments and faults of `Permit.release`.
     #[pyo3(signature = (permit, reason=None, request=None),
            text_signature = "($self, permit, reason=None, request=False)")]
     fn release(
@@ -389,7 +399,8 @@ impl Engine {
         py.detach(|| core.engine.apply(&edits, core.clock.now())).map_err(convert::raise)
     }
 
-    /// For each (limit_id, kind): used, held, start of the current window, its end, in ms.
+    /// For each (limit_id, kind) of `limits`: used, held, start of the current window, its end, in ms. Raises
+    /// NotFoundError.
     fn read(&self, limits: Vec<(PyBackedStr, PyBackedStr)>) -> PyResult<Vec<(i64, i64, i64, i64)>> {
         let core = self.ready()?;
         let now = core.clock.now();
@@ -400,13 +411,15 @@ impl Engine {
         limits.iter().map(reading).collect()
     }
 
-    /// Usage to zero in the current window; what is held stays. Raises NotFoundError.
+    /// The usage of `limit_id` in one `kind` (tokens, requests, budget) to zero in the current window; what is held
+    /// stays. Raises NotFoundError.
     fn reset(&self, limit_id: &str, kind: &str) -> PyResult<()> {
         let core = self.ready()?;
         core.engine.reset(limit_id, kind_of(kind)?, core.clock.now()).map_err(convert::raise)
     }
 
-    /// Lower the usage of a budget in its current window (negative: raise it), never below zero. Raises NotFoundError.
+    /// Lower the usage of the budget `limit_id` in its current window by `nano_usd` (negative: raise it), never below
+    /// zero. Raises NotFoundError.
     fn credit(&self, limit_id: &str, nano_usd: i64) -> PyResult<()> {
         let core = self.ready()?;
         core.engine.credit(limit_id, nano_usd, core.clock.now()).map_err(convert::raise)
@@ -435,8 +448,8 @@ impl Engine {
         Ok(PyBytes::new(py, &image))
     }
 
-    /// Counters of limits that exist, from an image: {"restored": n, "unknown": n}. Raises InvalidError for an image that
-    /// is damaged or of another version, and changes nothing then.
+    /// Counters of limits that exist, from `data`, the bytes of a snapshot: {"restored": n, "unknown": n}. Raises
+    /// InvalidError for an image that is damaged or of another version, and changes nothing then.
     fn restore<'py>(&self, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let core = self.ready()?;
         let py = data.py();

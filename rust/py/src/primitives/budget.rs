@@ -16,6 +16,13 @@ use crate::convert::{self, Per, fault};
 /// `calendar_aligned` a text in `d`, `w`, `M` or `Y`, whose windows are the calendar's, in UTC; otherwise they lie on
 /// multiples of the duration since the Unix epoch.
 /// Raises InvalidError with the argument's name in `param`. Any number of threads may call it.
+///
+/// >>> budget = limen.BudgetCounter(0.01, "1d")
+/// >>> budget.reserve(6_000_000, now_ms=0), budget.reserve(6_000_000, now_ms=0)
+/// (True, False)
+/// >>> budget.settle(6_000_000, 2_500_000, taken_at_ms=0)
+/// >>> budget.status(0).used, budget.status(0).held, budget.status(0).remaining
+/// (2500000, 0, 7500000)
 #[pyclass(frozen, module = "limen")]
 #[derive(Debug)]
 pub(crate) struct BudgetCounter(budget::BudgetCounter);
@@ -40,7 +47,7 @@ impl BudgetCounter {
         Ok(BudgetCounter(budget::BudgetCounter::new(limit.get(), lattice)))
     }
 
-    /// Hold an amount if it fits: True, or False and nothing is held. `now_ms` left out is the system's clock.
+    /// Hold `nano_usd` if it fits: True, or False and nothing is held. `now_ms` left out is the system's clock.
     #[pyo3(signature = (nano_usd, now_ms = None))]
     fn reserve(
         &self,
@@ -50,7 +57,7 @@ impl BudgetCounter {
         decided(now_ms, |now| self.0.reserve(nano_usd, now))
     }
 
-    /// Replace what was held by what it really cost. `taken_at_ms` is the instant of the reserve (left out: now);
+    /// Replace `held_nano_usd` by `real_nano_usd`, what it really cost. `taken_at_ms` is the instant of the reserve (left out: now);
     /// where its window has rolled since, only what exceeds the hold is charged, to the current one.
     #[pyo3(signature = (held_nano_usd, real_nano_usd, taken_at_ms = None))]
     fn settle(
@@ -62,7 +69,7 @@ impl BudgetCounter {
         self.0.settle(held_nano_usd, real_nano_usd, taken_at_ms.unwrap_or_else(clock::coarse));
     }
 
-    /// Give back a hold, of what is held in its window. `taken_at_ms` is the instant of the reserve (left out: now);
+    /// Give back a hold of `nano_usd`, of what is held in its window. `taken_at_ms` is the instant of the reserve (left out: now);
     /// a window that has rolled since is left alone.
     #[pyo3(signature = (nano_usd, taken_at_ms = None))]
     fn give_back(
@@ -73,7 +80,7 @@ impl BudgetCounter {
         self.0.give_back(nano_usd, taken_at_ms.unwrap_or_else(clock::coarse));
     }
 
-    /// Add to what is used without asking whether it fits.
+    /// Add `nano_usd` to what is used, now or at `now_ms`, without asking whether it fits.
     #[pyo3(signature = (nano_usd, now_ms = None))]
     fn charge(
         &self,

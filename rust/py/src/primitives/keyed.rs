@@ -21,6 +21,10 @@ const MOST_KEYS: i64 = 1_000_000_000;
 /// counted in `refused_new`: no key that counts is forgotten, none is admitted without being counted.
 /// A key is a text of at most 4,096 bytes. Raises InvalidError with the argument's name in `param`. Any number of
 /// threads may call it.
+///
+/// >>> limiter = limen.KeyedLimiter(1, "1m")
+/// >>> limiter.take("a", now_ms=0), limiter.take("a", now_ms=0), limiter.take_many(["b", "b", "c"], now_ms=0)
+/// (True, False, b'\x01\x00\x01')
 #[pyclass(frozen, module = "limen")]
 #[derive(Debug)]
 pub(crate) struct KeyedLimiter(Keys);
@@ -67,8 +71,8 @@ impl KeyedLimiter {
 
     /// Many takes in one call, in order, without the GIL: a byte of 1 or 0 for each key.
     ///
-    /// `keys`: a list of at most 1,000,000 texts. `costs`: as many integers, or None where each costs 1. A fault in any
-    /// of them (`keys[3]`, `costs[3]`) takes nothing.
+    /// `keys`: a list of at most 1,000,000 texts. `costs`: as many integers, or None where each costs 1. `now_ms` is one
+    /// instant for all of them. A fault in any (`keys[3]`, `costs[3]`) takes nothing.
     #[pyo3(signature = (keys, costs = None, now_ms = None))]
     fn take_many<'py>(
         &self,
@@ -98,7 +102,7 @@ impl KeyedLimiter {
         })
     }
 
-    /// Whether a take of `cost` for `key` would be admitted. Changes nothing.
+    /// Whether a take of `cost` for `key` would be admitted now, or at `now_ms`. Changes nothing.
     #[pyo3(signature = (key, cost = 1, now_ms = None))]
     fn peek(
         &self,

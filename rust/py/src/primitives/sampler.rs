@@ -47,6 +47,12 @@ impl Draws {
 /// `weights`: 1 to 1,000,000 finite numbers, none negative, at least one above zero, on any scale; a weight of zero
 /// is never drawn. `seed`: an integer from 0 to 2**64 - 1 that makes the draws repeatable; left out, they are not.
 /// Raises InvalidError, with `weights[3]` in `param` where one of them is at fault. Any number of threads may draw.
+///
+/// >>> sampler = limen.WeightedSampler([3, 0, 1], seed=7)
+/// >>> sorted(set(sampler.pick_many(1_000))), sampler.without([0]).pick()
+/// ([0, 2], 2)
+/// >>> sampler.pick_sticky("a user") == sampler.pick_sticky("a user")
+/// True
 #[pyclass(frozen, module = "limen")]
 #[derive(Debug)]
 pub(crate) struct WeightedSampler {

@@ -16,6 +16,10 @@ const MAX_BUCKETS: i64 = 10_000;
 /// `limit`: an integer from 0 (refuses everything). `per`: a duration text such as `"1m"`, or milliseconds.
 /// `anchor_ms`: any instant at which a window starts, in milliseconds since the Unix epoch.
 /// Raises InvalidError with the argument's name in `param`. Any number of threads may call it.
+///
+/// >>> window = limen.FixedWindow(5, "1m")
+/// >>> [window.take(2, now_ms=59_999) for _ in range(3)], window.take(now_ms=60_000)
+/// ([True, True, False], True)
 #[pyclass(frozen, module = "limen")]
 #[derive(Debug)]
 pub(crate) struct FixedWindow(single::FixedWindow);
@@ -44,7 +48,7 @@ impl FixedWindow {
         decided(now_ms, |now| self.0.take(cost, now))
     }
 
-    /// Whether `cost` fits. Changes nothing.
+    /// Whether `cost` fits now, or at `now_ms`. Changes nothing.
     #[pyo3(signature = (cost = 1, now_ms = None))]
     fn peek(
         &self,
@@ -77,6 +81,10 @@ impl FixedWindow {
 /// `buckets` sub-windows (1 to 10,000) say how finely it forgets: what was taken counts for up to `per / buckets` too
 /// long, never too short. A limit above 2**46 - 1 counts as that. Other arguments and faults are those of
 /// FixedWindow. Any number of threads may call it.
+///
+/// >>> window = limen.SlidingWindow(5, "1m")
+/// >>> window.take(5, now_ms=59_999), window.take(now_ms=60_000), window.take(now_ms=120_000)
+/// (True, False, True)
 #[pyclass(frozen, module = "limen")]
 #[derive(Debug)]
 pub(crate) struct SlidingWindow(single::SlidingWindow);
@@ -105,7 +113,7 @@ impl SlidingWindow {
         decided(now_ms, |now| self.0.take(cost, now))
     }
 
-    /// Whether `cost` fits. Changes nothing.
+    /// Whether `cost` fits now, or at `now_ms`. Changes nothing.
     #[pyo3(signature = (cost = 1, now_ms = None))]
     fn peek(
         &self,
