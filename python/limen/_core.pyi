@@ -212,6 +212,11 @@ class Permit:
     def expires_at_ms(self) -> int: ...
     @property
     def token(self) -> str: ...
+    def parts(
+        self,
+    ) -> tuple[str, str, str, str | None, list[str], str | None, int | None, int, int, int, int]:
+        """All that the answer says, in one crossing."""
+
     def settle(
         self,
         prompt_tokens: int = 0,

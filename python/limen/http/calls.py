@@ -136,6 +136,9 @@ class Batch(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 Item: TypeAlias = AdmitItem | SettleItem | UpdateItem | ReleaseItem | PeekItem
 
+_AS_IT_IS: Final = (Decimal,)
+_NOT_ASKED: Final = ("op", "virtual_key", "virtual_key_id")
+_COUNTS: Final = ("input_tokens", "max_output_tokens", "tokens")
 USAGE_WORDS: Final = UsageWords.__struct_fields__
 _MONEY: Final = frozenset(("cost_usd", "reported_cost_usd"))
 _EXACT: Final = frozenset(("cost_usd", "reported_cost_usd", "input_seconds", "output_seconds"))
@@ -181,6 +184,22 @@ def malformed(error: Exception) -> LimenError:
     return fault(
         "invalid_request", what[:_NAME_SHOWN], path.strip(".").replace("[...]", "")[:_NAME_SHOWN] or None
     )
+
+
+def given(call: Ask) -> dict[str, Any]:
+    """What was given beside the key, under its names, as the engine takes it; null is as left out."""
+    taken: dict[str, Any] = msgspec.to_builtins(call, builtin_types=_AS_IT_IS)
+    for name in _NOT_ASKED:
+        taken.pop(name, None)
+    for name in _COUNTS:
+        count = taken.get(name)
+        if count is not None and type(count) is not int:
+            taken[name] = whole(count, name)
+    if call.cost_usd is not None:
+        taken["cost_usd"] = money(call.cost_usd, "cost_usd")
+    if call.usage is not None:
+        taken["usage"] = words(call.usage, "usage.")
+    return taken
 
 
 def whole(value: Any, param: str) -> Any:

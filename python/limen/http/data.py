@@ -6,7 +6,8 @@ holds only what HTTP adds: where the virtual key may stand, what needs a gateway
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -28,9 +29,11 @@ from limen.http.responses import (
 )
 
 if TYPE_CHECKING:
-    from limen import Denial, Engine, Handle, Permit
+    from limen import Denial, Engine, Handle, Permit, Settlement
 
 Body: TypeAlias = dict[str, Any]
+Run: TypeAlias = list[Any]
+Tried = TypeVar("Tried")
 
 BATCH_MOST: Final = 1024
 _SPACES: Final = b" \t\r\n"
@@ -51,22 +54,25 @@ class DataPlane:
         self._texts_decoder = calls.decoder(list[msgspec.Raw])
         self._items_decoder = calls.decoder(list[calls.Item])
         self._item_decoder = calls.decoder(calls.Item)
-        self._steps: dict[type, Callable[[Any, Caller], tuple[int, Body]]] = {
-            calls.AdmitItem: lambda call, caller: _decided(self._ask(engine.admit, call, caller)),
-            calls.PeekItem: lambda call, caller: _decided(self._ask(engine.peek, call, caller)),
-            calls.SettleItem: self._settled,
-            calls.UpdateItem: self._updated,
-            calls.ReleaseItem: self._released,
+        self._runs: dict[type, Callable[[Run, Caller], list[Body]]] = {
+            calls.AdmitItem: self._admit_run,
+            calls.SettleItem: self._settle_run,
+            calls.PeekItem: _one_by_one(
+                lambda call, caller: _decided(engine.peek(**self._request(call, caller)))
+            ),
+            calls.UpdateItem: _one_by_one(self._updated),
+            calls.ReleaseItem: _one_by_one(self._released),
         }
 
     def admit(self, body: bytes, caller: Caller) -> Answer:
-        return _decision(self._ask(self._engine.admit, calls.read(self._ask_decoder, body), caller))
+        return _decision(self._engine.admit(**self._request(calls.read(self._ask_decoder, body), caller)))
 
     def peek(self, body: bytes, caller: Caller) -> Answer:
-        return _decision(self._ask(self._engine.peek, calls.read(self._ask_decoder, body), caller))
+        return _decision(self._engine.peek(**self._request(calls.read(self._ask_decoder, body), caller)))
 
     def settle(self, body: bytes, caller: Caller) -> Answer:
-        return answer(*self._settled(calls.read(self._settle_decoder, body), caller))
+        call = calls.read(self._settle_decoder, body)
+        return answer(200, settlement_body(self._engine.settle(**self._settlement(call, caller))))
 
     def update(self, body: bytes, caller: Caller) -> Answer:
         return answer(*self._updated(calls.read(self._update_decoder, body), caller))
@@ -75,14 +81,20 @@ class DataPlane:
         return answer(*self._released(calls.read(self._release_decoder, body), caller))
 
     def batch(self, body: bytes, caller: Caller) -> Answer:
-        """Every call gets the status and the body that it would have got alone, in order."""
-        items = self._items(body)
-        if items is not None:
-            _refuse_too_many(items)
-            return answer(200, {"results": [self._result(item, caller) for item in items]})
-        texts = self._texts(body)
-        _refuse_too_many(texts)
-        return answer(200, {"results": [self._result_of_text(bytes(text), caller) for text in texts]})
+        """Every call gets the status and the body that it would have got alone, in order.
+
+        Calls of one kind that follow each other are one run, and a run of admits or settles is one crossing.
+        """
+        run: list[Any] | None = self._items(body)
+        if run is None:
+            texts = self._texts(body)
+            _refuse_too_many(texts)
+            run = [_tried(calls.read, self._item_decoder, bytes(text)) for text in texts]
+        _refuse_too_many(run)
+        results: list[Body] = []
+        for kind, same in groupby(run, type):
+            results += self._runs.get(kind, _faults)(list(same), caller)
+        return answer(200, {"results": results})
 
     def _items(self, body: bytes) -> list[calls.Item] | None:
         """All calls in one reading; None where anything is wrong with any of them."""
@@ -109,40 +121,19 @@ class DataPlane:
                 raise duplicate(path)
         return batch.calls
 
-    def _result_of_text(self, text: bytes, caller: Caller) -> Body:
-        try:
-            call = calls.read(self._item_decoder, text)
-        except LimenError as error:
-            return {"status": error.status, **fault_body(error)}
-        return self._result(call, caller)
+    def _admit_run(self, run: Run, caller: Caller) -> list[Body]:
+        return _crossed(self._engine.admit_many, self._request, _decided, run, caller)
 
-    def _result(self, call: calls.Item, caller: Caller) -> Body:
-        try:
-            status, body = self._steps[type(call)](call, caller)
-        except LimenError as error:
-            status, body = error.status, fault_body(error)
-        body["status"] = status
-        return body
+    def _settle_run(self, run: Run, caller: Caller) -> list[Body]:
+        return _crossed(self._engine.settle_many, self._settlement, _settled, run, caller)
 
-    def _ask(self, verb: "Callable[..., Permit | Denial]", call: Ask, caller: Caller) -> "Permit | Denial":
-        tokens = call.input_tokens
-        return verb(
-            self._key(call, caller),
-            call.model,
-            0 if tokens is None else calls.whole(tokens, "input_tokens"),
-            calls.whole(call.max_output_tokens, "max_output_tokens"),
-            provider=call.provider,
-            request_type=call.request_type or "chat_completion",
-            tokens=calls.whole(call.tokens, "tokens"),
-            cost_usd=calls.money(call.cost_usd, "cost_usd"),
-            usage=None if call.usage is None else calls.words(call.usage, "usage."),
-            headers=call.headers,
-            params=call.params,
-            mcp_tool=call.mcp_tool,
-            fallbacks=call.fallbacks,
-            sticky=call.sticky,
-            id=call.id,
-        )
+    def _request(self, call: Ask, caller: Caller) -> Body:
+        """The arguments of admit and peek."""
+        key = self._key(call, caller)
+        request = calls.given(call)
+        request["key"] = key
+        request.setdefault("model", None)
+        return request
 
     def _key(self, call: Ask, caller: Caller) -> "str | Handle | None":
         """The one key that body and headers agree on. "" is none."""
@@ -176,7 +167,8 @@ class DataPlane:
         except NotFoundError:
             raise fault("virtual_key_not_found") from None
 
-    def _settled(self, call: Settle, caller: Caller) -> tuple[int, Body]:
+    def _settlement(self, call: Settle, caller: Caller) -> Body:
+        """The arguments of settle."""
         usage = calls.stated(call)
         if call.usage is not None or call.format is not None:
             if call.usage is None:
@@ -189,7 +181,7 @@ class DataPlane:
                     raise fault("invalid_request", "is said by usage as well", word)
             usage |= reported
         self._compare(call.permit, caller)
-        return 200, settlement_body(self._engine.settle(call.permit, as_held=call.as_held, **usage))
+        return {"permit": call.permit, "as_held": call.as_held, **usage}
 
     def _updated(self, call: Update, caller: Caller) -> tuple[int, Body]:
         self._compare(call.permit, caller)
@@ -207,9 +199,57 @@ class DataPlane:
             self._engine.check_credential(permit, caller.key)
 
 
+def _tried(step: "Callable[..., Tried]", *arguments: Any) -> "Tried | LimenError":
+    """What a step gives, or the fault that it raises."""
+    try:
+        return step(*arguments)
+    except LimenError as error:
+        return error
+
+
+def _result(status: int, body: Body) -> Body:
+    body["status"] = status
+    return body
+
+
+def _fault(error: LimenError) -> Body:
+    return _result(error.status, fault_body(error))
+
+
+def _faults(run: Run, caller: Caller) -> list[Body]:
+    """Calls that could not be read."""
+    return [_fault(error) for error in run]
+
+
+def _one_by_one(step: "Callable[[Any, Caller], tuple[int, Body]]") -> "Callable[[Run, Caller], list[Body]]":
+    def run_of(run: Run, caller: Caller) -> list[Body]:
+        done = (_tried(step, call, caller) for call in run)
+        return [_fault(result) if isinstance(result, LimenError) else _result(*result) for result in done]
+
+    return run_of
+
+
+def _crossed(
+    many: "Callable[[list[Body]], list[Any]]",
+    arguments: "Callable[[Any, Caller], Body]",
+    answered: "Callable[[Any], tuple[int, Body]]",
+    run: Run,
+    caller: Caller,
+) -> list[Body]:
+    """A run in one crossing; a call that is refused on the way to it takes no part."""
+    asked = [_tried(arguments, call, caller) for call in run]
+    answers = iter(many([call for call in asked if not isinstance(call, LimenError)]))
+    found = [call if isinstance(call, LimenError) else next(answers) for call in asked]
+    return [_fault(one) if isinstance(one, LimenError) else _result(*answered(one)) for one in found]
+
+
 def _refuse_too_many(given: Sequence[object]) -> None:
     if len(given) > BATCH_MOST:
         raise fault("invalid_request", f"a batch holds {BATCH_MOST} calls at most", "calls")
+
+
+def _settled(settlement: "Settlement") -> tuple[int, Body]:
+    return 200, settlement_body(settlement)
 
 
 def _decision(decision: "Permit | Denial") -> Answer:

@@ -56,18 +56,18 @@ def denial_body(denial: "Denial") -> dict[str, Any]:
 
 def permit_body(permit: "Permit") -> dict[str, Any]:
     """What an admitted request may do, and the text that settles it."""
-    held = permit.held
+    token, provider, model, key_id, fallbacks, rule_id, most, requests, tokens, nano, expires = permit.parts()
     return {
         "allowed": True,
-        "permit": permit.token,
-        "provider": permit.provider,
-        "model": permit.model,
-        "key_id": permit.key_id,
-        "fallbacks": permit.fallbacks,
-        "rule_id": permit.rule_id,
-        "max_output_tokens": permit.max_output_tokens,
-        "held": {"requests": held.requests, "tokens": held.tokens, "cost_usd": dollars(held.cost_nano_usd)},
-        "expires_at": instant(permit.expires_at_ms),
+        "permit": token,
+        "provider": provider,
+        "model": model,
+        "key_id": key_id,
+        "fallbacks": fallbacks,
+        "rule_id": rule_id,
+        "max_output_tokens": most,
+        "held": {"requests": requests, "tokens": tokens, "cost_usd": dollars(nano)},
+        "expires_at": instant(expires),
     }
 
 

@@ -57,6 +57,20 @@ impl Held {
     }
 }
 
+type Parts<'a, 'py> = (
+    String,
+    Bound<'py, PyString>,
+    Bound<'py, PyAny>,
+    Option<&'a str>,
+    &'a [String],
+    Option<&'a str>,
+    Option<i64>,
+    i64,
+    i64,
+    i64,
+    i64,
+);
+
 /// A permission to call: true, and to be settled or released once.
 #[pyclass(frozen, module = "limen")]
 pub(crate) struct Permit {
@@ -155,6 +169,25 @@ impl Permit {
     #[getter]
     fn token(&self) -> PyResult<String> {
         self.engine.get().text_of(self.grant.handle)
+    }
+
+    /// All that the answer says, in one crossing: token, provider, model, key_id, fallbacks, rule_id, max_output_tokens,
+    /// then requests, tokens and nano-dollars held, and expires_at_ms.
+    fn parts<'py>(&self, py: Python<'py>) -> PyResult<Parts<'_, 'py>> {
+        let grant = &self.grant;
+        Ok((
+            self.token()?,
+            self.provider(py),
+            self.model(py),
+            self.key_id(),
+            &self.fallbacks,
+            self.rule_id(),
+            grant.max_output_tokens,
+            grant.held_requests,
+            grant.held_tokens,
+            grant.held_nano_usd,
+            grant.expires_at.get(),
+        ))
     }
 
     /// Replace what is held by what was really used, once.

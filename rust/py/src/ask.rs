@@ -160,37 +160,49 @@ impl Ask {
         }
         let mapping = convert::mapping(item)
             .ok_or_else(|| convert::fault("requests", "each request is a mapping or a tuple"))?;
-        let mut values: [Option<Bound<'_, PyAny>>; NAMES.len()] = [const { None }; NAMES.len()];
+        let mut values: [Option<Bound<'_, PyAny>>; 16] = [const { None }; 16];
         for (name, value) in mapping.iter() {
-            let name = convert::text(&name, "requests")?;
-            let place = NAMES
-                .iter()
-                .position(|known| **known == *name)
-                .ok_or_else(|| convert::fault(&name, "is not an argument of admit"))?;
+            let name = convert::borrowed(&name, "requests")?;
+            let place = place_of(name).ok_or_else(|| convert::fault(name, "is not an argument of admit"))?;
             values[place] = Some(value);
         }
-        let at = |name: &str| {
-            NAMES.iter().position(|known| *known == name).and_then(|place| values[place].as_ref())
-        };
+        let [
+            key,
+            model,
+            input_tokens,
+            max_output_tokens,
+            provider,
+            request_type,
+            tokens,
+            cost_usd,
+            usage,
+            headers,
+            params,
+            mcp_tool,
+            fallbacks,
+            sticky,
+            id,
+            now_ms,
+        ] = values.each_ref().map(Option::as_ref);
         Ask::read(
             core,
             &Given {
-                key: at("key"),
-                model: at("model"),
-                input_tokens: at("input_tokens"),
-                max_output_tokens: at("max_output_tokens"),
-                provider: at("provider"),
-                request_type: at("request_type"),
-                tokens: at("tokens"),
-                cost_usd: at("cost_usd"),
-                usage: at("usage"),
-                headers: at("headers"),
-                params: at("params"),
-                mcp_tool: at("mcp_tool"),
-                fallbacks: at("fallbacks"),
-                sticky: at("sticky"),
-                id: at("id"),
-                now_ms: at("now_ms"),
+                key,
+                model,
+                input_tokens,
+                max_output_tokens,
+                provider,
+                request_type,
+                tokens,
+                cost_usd,
+                usage,
+                headers,
+                params,
+                mcp_tool,
+                fallbacks,
+                sticky,
+                id,
+                now_ms,
             },
         )
     }
@@ -279,25 +291,28 @@ impl Ask {
     }
 }
 
-/// The argument names of `admit`, for batches.
-const NAMES: [&str; 16] = [
-    "key",
-    "model",
-    "input_tokens",
-    "max_output_tokens",
-    "provider",
-    "request_type",
-    "tokens",
-    "cost_usd",
-    "usage",
-    "headers",
-    "params",
-    "mcp_tool",
-    "fallbacks",
-    "sticky",
-    "id",
-    "now_ms",
-];
+/// The place of an argument of `admit` in its signature, by name.
+fn place_of(name: &str) -> Option<usize> {
+    Some(match name {
+        "key" => 0,
+        "model" => 1,
+        "input_tokens" => 2,
+        "max_output_tokens" => 3,
+        "provider" => 4,
+        "request_type" => 5,
+        "tokens" => 6,
+        "cost_usd" => 7,
+        "usage" => 8,
+        "headers" => 9,
+        "params" => 10,
+        "mcp_tool" => 11,
+        "fallbacks" => 12,
+        "sticky" => 13,
+        "id" => 14,
+        "now_ms" => 15,
+        _ => return None,
+    })
+}
 
 /// A key's handle, if it is one of this engine's.
 fn handle(core: &Core, key: &Bound<'_, PyAny>) -> PyResult<KeyHandle> {

@@ -49,8 +49,8 @@ pub(crate) struct Core {
     pub(crate) number: u64,
     chance: Chance,
     generation: AtomicU64,
-    /// Made when the first permit's text is asked for.
-    secret: OnceLock<[u8; 32]>,
+    /// Keyed when the first permit's text is asked for.
+    secret: OnceLock<Hmac<Sha256>>,
 }
 
 /// The core's world: this engine's clock and chance.
@@ -96,6 +96,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Fault> {
 }
 
 const PREFIX: &str = "pmt_";
+const DIGITS: [u8; 16] = *b"0123456789abcdef";
 /// Bytes of a permit's text: the handle, and the first half of its authentication code.
 const BYTES: usize = 12 + 16;
 
@@ -134,15 +135,16 @@ impl Core {
     }
 
     fn code(&self, handle: [u8; 12]) -> Result<Hmac<Sha256>, Fault> {
-        let secret = match self.secret.get() {
-            Some(secret) => secret,
+        let keyed = match self.secret.get() {
+            Some(keyed) => keyed,
             None => {
-                let fresh = random()?;
+                let secret: [u8; 32] = random()?;
+                let fresh = <Hmac<Sha256> as KeyInit>::new_from_slice(&secret)
+                    .map_err(|_| Fault::new(Code::PermitNotFound))?;
                 self.secret.get_or_init(|| fresh)
             }
         };
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret)
-            .map_err(|_| Fault::new(Code::PermitNotFound))?;
+        let mut mac = keyed.clone();
         mac.update(&handle);
         Ok(mac)
     }
@@ -155,7 +157,7 @@ impl Core {
         text.push_str(PREFIX);
         for byte in bytes.iter().chain(&code[..16]) {
             for digit in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+                text.push(char::from(DIGITS[usize::from(digit)]));
             }
         }
         Ok(text)

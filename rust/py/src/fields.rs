@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use limen_core::answer::{Denial, Violation};
-use limen_core::policy::{Kind, LimitName};
+use limen_core::period::Duration;
+use limen_core::policy::{Kind, Level, LimitName};
 use limen_core::units::Millis;
 use limen_core::window::Reading;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -31,8 +33,9 @@ impl Item<'_> {
         amount.min(LARGEST)
     }
 
-    fn label(&self) -> String {
-        format!("\"{}-{}-{}\"", self.name.level.as_str(), self.name.kind.as_str(), self.name.per)
+    /// What tells it from the others in a field.
+    fn identity(&self) -> (Level, Kind, Duration) {
+        (self.name.level, self.name.kind, self.name.per)
     }
 }
 
@@ -66,33 +69,58 @@ pub(crate) fn of_readings(readings: &[(Arc<LimitName>, Reading)], now: Millis) -
         .collect()
 }
 
+/// Every admitted call over HTTP comes by here: digits written where they belong, without the formatter.
+fn number(field: &mut String, value: i64) {
+    let mut digits = [b'0'; 20];
+    let (mut at, mut rest) = (digits.len(), value.unsigned_abs());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    field.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+}
+
 /// Both fields, or none where no limit is told about.
 pub(crate) fn set(headers: &Bound<'_, PyDict>, items: &[Item<'_>]) -> PyResult<()> {
     if items.is_empty() {
         return Ok(());
     }
-    let (mut limit, mut policy) = (String::new(), String::new());
-    let mut told: Vec<String> = Vec::with_capacity(items.len());
-    for item in items {
-        let label = item.label();
-        if told.contains(&label) {
+    let length = items.len() * 64;
+    let (mut limit, mut policy) = (String::with_capacity(length), String::with_capacity(length));
+    for (place, item) in items.iter().enumerate() {
+        if items[..place].iter().any(|told| told.identity() == item.identity()) {
             continue;
         }
-        if !told.is_empty() {
+        if place > 0 {
             limit.push_str(", ");
             policy.push_str(", ");
         }
+        for field in [&mut limit, &mut policy] {
+            field.push('"');
+            field.push_str(item.name.level.as_str());
+            field.push('-');
+            field.push_str(item.name.kind.as_str());
+            field.push('-');
+            number(field, item.name.per.count() as i64);
+            field.push(item.name.per.unit().letter());
+            field.push('"');
+        }
         let seconds = |ms: i64| ms / 1_000 + i64::from(ms % 1_000 > 0);
-        limit.push_str(&format!("{label};r={};t={}", item.units(item.remaining), seconds(item.reset_in_ms)));
-        policy.push_str(&format!(
-            "{label};q={};w={}",
-            item.units(item.name.limit),
-            item.name.per.rolling_ms() / 1_000
-        ));
-        told.push(label);
+        limit.push_str(";r=");
+        number(&mut limit, item.units(item.remaining));
+        limit.push_str(";t=");
+        number(&mut limit, seconds(item.reset_in_ms));
+        policy.push_str(";q=");
+        number(&mut policy, item.units(item.name.limit));
+        policy.push_str(";w=");
+        number(&mut policy, item.name.per.rolling_ms() / 1_000);
     }
-    headers.set_item("RateLimit", limit)?;
-    headers.set_item("RateLimit-Policy", policy)
+    headers.set_item(intern!(headers.py(), "RateLimit"), limit)?;
+    headers.set_item(intern!(headers.py(), "RateLimit-Policy"), policy)
 }
 
 /// Who refuses, and why, in one line.
