@@ -5,6 +5,7 @@
 //! sealed (their last count frozen) when an edit moves the count to another shape.
 
 pub mod fixed;
+mod ring;
 pub mod single;
 pub mod sliding;
 

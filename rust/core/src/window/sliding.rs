@@ -15,129 +15,15 @@
 //!   the old sub-window's true window, finds more room than there is.
 //! - give back: out of the slot first (only while it is open), then out of the head.
 
+pub use super::ring::Ring;
+pub(crate) use super::ring::SLOT_MAX;
+
 use super::fixed::seal_word;
+use super::ring::{EMPTY, Slot, State, TAG_MASK};
 use super::{Met, Reading, SEALED, Take, admits, amount_of, epoch_of, flags_of, pack};
 use crate::period::Epoch;
 use crate::sync::Word;
 use crate::units::Millis;
-
-/// A slot counts up to this much: 46 bits. Whoever makes a sliding window makes a larger limit this one: were it cut
-/// only where it is taken from, whoever reads the counter would find room that no take can use.
-pub(crate) const SLOT_MAX: i64 = (1 << 46) - 1;
-
-const TAG_MASK: u64 = (1 << 34) - 1;
-
-/// Sub-windows of one window and how many of them count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ring {
-    /// Length of a sub-window.
-    pub sub_ms: i64,
-    /// Sub-windows that count: the newest and as many before it as cover the length.
-    pub live: i64,
-}
-
-impl Ring {
-    /// The ring of a window of `length_ms` cut into `buckets`: sub-windows of `ceil(length / buckets)`.
-    ///
-    /// ```
-    /// use limen_core::window::sliding::Ring;
-    /// assert_eq!(Ring::new(60_000, 60), Ring { sub_ms: 1_000, live: 61 });
-    /// assert_eq!(Ring::new(100, 60), Ring { sub_ms: 2, live: 51 });
-    /// ```
-    #[must_use]
-    pub fn new(length_ms: i64, buckets: i64) -> Ring {
-        let sub_ms = (length_ms + buckets - 1) / buckets;
-        Ring { sub_ms, live: (length_ms + sub_ms - 1) / sub_ms + 1 }
-    }
-
-    #[inline(always)]
-    fn at(&self, now: Millis) -> i64 {
-        now.get().div_euclid(self.sub_ms)
-    }
-
-    /// The sub-window that contains `now`, told without a division where it is still `newest`.
-    #[inline(always)]
-    fn index(&self, newest: i64, now: Millis) -> i64 {
-        let into = now.get().wrapping_sub(newest.wrapping_mul(self.sub_ms));
-        if (0..self.sub_ms).contains(&into) { newest } else { self.at(now) }
-    }
-
-    /// The sub-window that contains `now`.
-    #[must_use]
-    pub fn epoch_at(&self, now: Millis) -> Epoch {
-        Epoch::from_raw(self.at(now))
-    }
-
-    /// Start of a sub-window.
-    #[must_use]
-    pub fn start(&self, epoch: Epoch) -> Millis {
-        Millis::new(epoch.get().saturating_mul(self.sub_ms))
-    }
-
-    /// The instant at which what was taken in sub-window `index` no longer counts.
-    fn leaves(&self, index: i64) -> Millis {
-        Millis::new((index + self.live).saturating_mul(self.sub_ms))
-    }
-
-    #[inline(always)]
-    fn place(&self, index: i64) -> usize {
-        index.rem_euclid(self.live) as usize
-    }
-}
-
-/// What may still happen to a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Counts in its sub-window.
-    Open = 0,
-    /// Its sub-window has left: nothing is added in it any more, and a newer one may have the slot.
-    Closed = 1,
-    /// Never used.
-    Empty = 2,
-    /// An edit closed the counter: no sub-window has the slot any more. Were it only closed, one that the head has
-    /// counted already could still take it, and what is settled in it would be charged where nobody reads.
-    Sealed = 3,
-}
-
-/// One slot, unpacked: 34 bits of the sub-window, 46 of what was taken in it, 46 of what of that is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Slot {
-    tag: u64,
-    total: i64,
-    used: i64,
-    state: State,
-}
-
-const EMPTY: Slot = Slot { tag: 0, total: 0, used: 0, state: State::Empty };
-
-impl Slot {
-    #[inline(always)]
-    fn unpack(word: u128) -> Slot {
-        Slot {
-            tag: (word >> 94) as u64 & TAG_MASK,
-            total: (word >> 48) as i64 & SLOT_MAX,
-            used: (word >> 2) as i64 & SLOT_MAX,
-            state: match word & 3 {
-                0 => State::Open,
-                1 => State::Closed,
-                2 => State::Empty,
-                _ => State::Sealed,
-            },
-        }
-    }
-
-    #[inline(always)]
-    fn pack(self) -> u128 {
-        (u128::from(self.tag) << 94)
-            | ((self.total as u128) << 48)
-            | ((self.used as u128) << 2)
-            | self.state as u128
-    }
-
-    fn open(index: i64, total: i64, used: i64) -> Slot {
-        Slot { tag: index as u64 & TAG_MASK, total, used, state: State::Open }
-    }
-}
 
 /// The words of a sliding counter.
 #[derive(Clone, Copy, Debug)]

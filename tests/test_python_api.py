@@ -1,0 +1,351 @@
+"""The embedded face as a contract: names, arguments and defaults, what answers show, what is not there yet.
+
+Behaviour stands in the files of its concept; here is what a program that was written against limen relies on.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import limen
+from house import House, refused
+from limen import model
+
+ASK = (
+    "(self, /, key, model, input_tokens=0, max_output_tokens=None, *, provider=None, "
+    "request_type='chat_completion', tokens=None, cost_usd=None, usage=None, headers=None, params=None, "
+    "mcp_tool=None, fallbacks=None, sticky=None, id=None, now_ms=None)"
+)
+WINDOW = {
+    "take": "(self, /, cost=1, now_ms=None)",
+    "peek": "(self, /, cost=1, now_ms=None)",
+    "give_back": "(self, /, cost, taken_at_ms=None)",
+    "status": "(self, /, now_ms=None)",
+}
+CALLS: dict[str, dict[str, str]] = {
+    "FixedWindow": {"": "(limit, per, *, anchor_ms=0)", **WINDOW},
+    "SlidingWindow": {"": "(limit, per, *, buckets=60)", **WINDOW},
+    "KeyedLimiter": {
+        "": "(limit, per, *, window='fixed', max_keys=1000000)",
+        "take": "(self, /, key, cost=1, now_ms=None)",
+        "take_many": "(self, /, keys, costs=None, now_ms=None)",
+        "peek": "(self, /, key, cost=1, now_ms=None)",
+        "status": "(self, /, key, now_ms=None)",
+        "forget": "(self, /, key)",
+    },
+    "BudgetCounter": {
+        "": "(limit_usd, per, *, calendar_aligned=False)",
+        "reserve": "(self, /, nano_usd, now_ms=None)",
+        "settle": "(self, /, held_nano_usd, real_nano_usd, taken_at_ms=None)",
+        "give_back": "(self, /, nano_usd, taken_at_ms=None)",
+        "charge": "(self, /, nano_usd, now_ms=None)",
+        "status": "(self, /, now_ms=None)",
+    },
+    "WeightedSampler": {
+        "": "(weights, *, seed=None)",
+        "pick": "(self, /)",
+        "pick_many": "(self, /, n)",
+        "pick_sticky": "(self, /, key)",
+        "without": "(self, /, indices)",
+    },
+    "ManualClock": {"": "(start_ms=0)", "advance": "(self, /, ms)", "jump": "(self, /, ms)"},
+    "Engine": {
+        "": "(*, settings=None, clock=None, seed=None)",
+        "load": "(self, path, prune=False)",
+        "handle": "(self, /, value=None, *, id=None)",
+        "admit": ASK,
+        "peek": ASK,
+        "settle": "(self, /, permit, prompt_tokens=0, completion_tokens=0, *, as_held=False, **usage)",
+        "update": "(self, /, permit, prompt_tokens=0, completion_tokens=0, **usage)",
+        "release": "(self, /, permit, reason=None, request=False)",
+        "admit_many": "(self, /, requests)",
+        "settle_many": "(self, /, settlements)",
+        "quota": "(self, key)",
+        "metrics": "(self, /)",
+        "snapshot": "(self, /)",
+        "restore": "(self, /, data)",
+        "close": "(self)",
+    },
+    "Permit": {
+        "settle": "(self, /, prompt_tokens=0, completion_tokens=0, *, as_held=False, **usage)",
+        "update": "(self, /, prompt_tokens=0, completion_tokens=0, **usage)",
+        "release": "(self, /, reason=None, request=False)",
+        "headers": "(self, /)",
+    },
+    "Denial": {"headers": "(self, /)", "body": "(self, /)"},
+    "EstimatePolicy": {"": "(*, output_tokens=1024, share=0.1, fit='shrink')"},
+}
+SHOWN: dict[str, str] = {
+    "WindowStatus": "limit used held remaining reset_at_ms retry_after_ms",
+    "Handle": "id",
+    "Held": "requests tokens cost_nano_usd reason",
+    "Limit": "kind level owner_id limit_id limit used held asked reset_at_ms retry_after never per",
+    "Exclusion": "provider model key_id reason limits",
+    "Permit": "provider model key_id fallbacks rule_id max_output_tokens held expires_at_ms token",
+    "Denial": "status code message limits fits excluded retry_after",
+    "Settlement": "cost_nano_usd tokens overrun repeated expired price",
+    "KeyedLimiter": "refused_new",
+    "ManualClock": "now_ms",
+}
+COMMON = {
+    "create": "(body)",
+    "get": "(id)",
+    "list": "(**filters)",
+    "update": "(id, body)",
+    "delete": "(id)",
+}
+RESOURCES: dict[str, dict[str, str]] = {
+    "customers": COMMON,
+    "teams": COMMON,
+    "virtual_keys": {**COMMON, "rotate": "(id, grace=0)"},
+    "model_configs": COMMON,
+    "provider_keys": COMMON,
+    "providers": {word: COMMON[word] for word in ("get", "list", "update", "delete")},
+    "budgets": {"list": "(**filters)", "reset": "(id, reason)", "credit": "(id, amount, reason)"},
+    "rate_limits": {"list": "(**filters)", "reset": "(id, reason)"},
+}
+FAULTS = {
+    "InvalidError": ("invalid_request", 400),
+    "NotFoundError": ("not_found", 404),
+    "ConflictError": ("conflict", 409),
+    "StorageError": ("storage_unavailable", 503),
+    "LimitedError": ("too_many_entities", 503),
+    "ForkedError": ("engine_forked", 500),
+}
+
+
+def signature(call: Any) -> str:
+    """Without types: those are the stub's, and stubtest compares them."""
+    found = inspect.signature(call)
+    bare = [part.replace(annotation=inspect.Parameter.empty) for part in found.parameters.values()]
+    return str(found.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+
+
+# Names, arguments, defaults
+
+
+@pytest.mark.parametrize(
+    ("class_", "call"), [(class_, call) for class_, calls in CALLS.items() for call in calls]
+)
+def test_a_call_takes_these_arguments(class_: str, call: str) -> None:
+    subject = getattr(limen, class_)
+    assert signature(getattr(subject, call) if call else subject) == CALLS[class_][call]
+
+
+@pytest.mark.parametrize("class_", SHOWN)
+def test_an_answer_shows_exactly_this(class_: str) -> None:
+    subject = getattr(limen, class_)
+    shown = {name for name, part in vars(subject).items() if isinstance(part, types.GetSetDescriptorType)}
+    assert shown == set(SHOWN[class_].split())
+
+
+@pytest.mark.parametrize(
+    ("resource", "call"), [(resource, call) for resource, calls in RESOURCES.items() for call in calls]
+)
+def test_an_entity_is_reached_by_these_calls(resource: str, call: str) -> None:
+    assert signature(getattr(getattr(limen.Engine(), resource), call)) == RESOURCES[resource][call]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_a_limen_error_with_code_message_param_and_status(name: str) -> None:
+    class_, (code, status) = getattr(limen, name), FAULTS[name]
+    assert issubclass(class_, limen.LimenError)
+    fault = class_(code, "words", "a.field")
+    assert (fault.code, fault.message, fault.param, fault.status) == (code, "words", "a.field", status)
+
+
+def test_what_comes_later_is_absent_and_not_a_stub() -> None:
+    later = ("open", "flush", "audit", "usage", "explain", "routing_rules", "pricing_overrides")
+    assert [name for name in later if hasattr(limen.Engine(), name)] == []
+    assert [name for name in ("PricingPatch", "RateCard") if hasattr(limen, name)] == []
+
+
+def test_every_name_belongs_to_limen_and_stands_in_all() -> None:
+    assert limen.__all__ == sorted(limen.__all__, key=lambda name: (name.islower(), name))
+    for name in limen.__all__:
+        subject = getattr(limen, name)
+        if inspect.isclass(subject):
+            assert subject.__module__.split(".")[0] == "limen"
+    in_rust = [name for name in CALLS if name not in ("Engine", "EstimatePolicy")] + list(SHOWN)
+    assert {getattr(limen, name).__module__ for name in in_rust} == {"limen"}
+
+
+# Behaviour of the face itself
+
+
+def test_a_permit_is_true_and_a_denial_is_false() -> None:
+    house = House()
+    key = house.key(requests=(1, "1m"))
+    permit, denial = house.admit(key, 1), house.admit(key, 1)
+    assert permit
+    assert isinstance(permit, limen.Permit)
+    assert not denial
+    assert isinstance(denial, limen.Denial)
+
+
+def test_bodies_are_mappings_or_structs_and_answers_are_structs() -> None:
+    engine = limen.Engine()
+    made = engine.customers.create({"name": "a"})
+    alike = engine.customers.create(model.CreateCustomerRequest(name="b"))
+    assert isinstance(made, model.Customer)
+    assert isinstance(alike, model.Customer)
+    assert [customer.name for customer in engine.customers.list()] == ["a", "b"]
+
+
+def test_a_permit_is_settled_by_itself_by_the_engine_and_by_its_text() -> None:
+    house = House()
+    key = house.key(tokens=(100, "1d"))
+    engine = house.engine
+    for act in (
+        lambda permit: permit.settle(3, 4),
+        lambda permit: engine.settle(permit, 3, 4),
+        lambda permit: engine.settle(permit.token, 3, 4),
+    ):
+        permit = house.admit(key, tokens=10)
+        assert act(permit).tokens == 7
+        assert act(permit).repeated
+    assert house.tokens(key) == (21, 0)
+
+
+def test_answers_of_a_batch_come_in_order_whatever_form_the_requests_have() -> None:
+    house = House()
+    key = house.key(requests=(2, "1d"))
+    handle = house.engine.handle(key.value)
+    one, fault, two, three = house.engine.admit_many(
+        [
+            (key.value, "p/m", 5, 6),
+            {"key": handle, "model": "m", "tokens": -1},
+            types.MappingProxyType({"key": handle, "model": "m", "provider": "p", "tokens": 7}),
+            (handle, "p/m"),
+        ]
+    )
+    assert (bool(one), type(fault), bool(two), bool(three)) == (True, limen.InvalidError, True, False)
+    assert (one.max_output_tokens, three.code) == (None, "request_limited")
+    settled = house.engine.settle_many([{"permit": two, "tokens": 7}, {"permit": "x", "tokens": 7}])
+    assert (settled[0].tokens, settled[1].code) == (7, "permit_not_found")
+
+
+def test_an_engine_is_closed_at_the_end_of_its_block() -> None:
+    with limen.Engine() as engine:
+        assert engine.admit(None, "m").code == "virtual_key_required"
+    refused(lambda: engine.admit(None, "m"), "engine_closed")
+    engine.close()
+
+
+def test_an_engine_is_closed_when_its_block_fails() -> None:
+    with pytest.raises(RuntimeError), limen.Engine() as engine:
+        raise RuntimeError
+    refused(lambda: engine.admit(None, "m"), "engine_closed")
+
+
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "handle": ("v",),
+    "admit": ("v", "m"),
+    "peek": ("v", "m"),
+    "settle": ("pmt", 1),
+    "update": ("pmt", 1),
+    "release": ("pmt",),
+    "check_credential": ("pmt", "v"),
+    "admit_many": ([],),
+    "settle_many": ([],),
+    "quota": ("v",),
+    "load": (os.devnull,),
+    "restore": (b"",),
+    "apply": ([],),
+    "read": ([],),
+    "reset": ("l", "budget"),
+    "credit": ("l", 1),
+}
+STILL_ANSWER = {"close", "shut", "settings"}
+
+
+def calls_of(engine: limen.Engine) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Every public call of an engine and of its entities, with arguments that are well formed."""
+    for name in dir(engine):
+        part = inspect.getattr_static(engine, name, None)
+        if name.startswith("_") or name in STILL_ANSWER:
+            continue
+        if callable(part):
+            yield name, lambda name=name: getattr(engine, name)(*ARGUMENTS.get(name, ()))
+    for resource, calls in RESOURCES.items():
+        owner = getattr(engine, resource)
+        given = {"id": "i", "body": {"name": "n"}, "reason": "r", "amount": 1}
+        for call, words in calls.items():
+            bound = {word: value for word, value in given.items() if word in words}
+            yield (
+                f"{resource}.{call}",
+                lambda owner=owner, call=call, bound=bound: getattr(owner, call)(**bound),
+            )
+
+
+def test_a_closed_engine_answers_no_call() -> None:
+    engine = limen.Engine()
+    calls = list(calls_of(engine))
+    assert {name for name, _ in calls} >= {*ARGUMENTS, "metrics", "snapshot", "sweep", "teams.list"}
+    engine.close()
+    answered = {name: fault_of(call) for name, call in calls}
+    assert {name: code for name, code in answered.items() if code != "engine_closed"} == {
+        "load": "invalid_request"  # the file is read before the engine is asked
+    }
+
+
+def fault_of(call: Callable[[], Any]) -> str:
+    try:
+        return f"answered {call()!r}"
+    except limen.LimenError as error:
+        return error.code
+
+
+FORK = """
+import os, sys, warnings
+import limen
+from test_python_api import calls_of, fault_of
+engine = limen.Engine()
+calls = list(calls_of(engine))
+pid = os.fork()
+if pid == 0:
+    answered = {name: fault_of(call) for name, call in calls if name != "load"}
+    wrong = {name: code for name, code in answered.items() if code != "engine_forked"}
+    own = limen.Engine().admit(None, "m").code
+    print(wrong, own, flush=True)
+    os._exit(1 if wrong or own != "virtual_key_required" else 0)
+_, status = os.waitpid(pid, 0)
+assert engine.admit(None, "m").code == "virtual_key_required", "the parent goes on"
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_child_of_fork_gets_no_answer_from_its_parents_engine_and_may_make_its_own() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", FORK]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# What is printed
+
+
+def test_what_is_printed_of_an_answer_is_python_and_says_what_it_is() -> None:
+    house = House()
+    key = house.key(requests=(1, "1m"))
+    permit, denial = house.admit(key, tokens=5), house.admit(key, tokens=5)
+    settlement = permit.settle(tokens=5)
+    assert repr(permit.held) == 'Held(requests=1, tokens=0, cost_nano_usd=0, reason="stated")'
+    assert repr(settlement).startswith("Settlement(cost_nano_usd=0, tokens=5, overrun=False, repeated=False")
+    assert repr(permit).startswith('Permit(provider="p", model="m", expires_at_ms=')
+    assert permit.token not in repr(permit)
+    assert repr(denial).startswith('Denial(code="request_limited", message=')
+    (limit,) = denial.limits
+    assert repr(limit).endswith('per="1m", retry_after=60.0)')
+    house.engine.virtual_keys.update(key.id, {"rate_limit": {"request_max_limit": 0}})
+    assert repr(house.admit(key).limits[0]).endswith("retry_after=None)")
+    assert repr(house.engine.handle(key.value)) == f'Handle(id="{key.id}")'
+    assert repr(limen.ManualClock(5)) == "ManualClock(5)"
