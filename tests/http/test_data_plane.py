@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -50,6 +51,32 @@ def test_an_admitted_request_is_told_what_remains(door: Door) -> None:
     assert '"virtual_key-requests-1m"' in reply.headers["ratelimit-policy"]
     assert "q=5" in reply.headers["ratelimit-policy"]
     assert "r=4" in reply.headers["ratelimit"]
+
+
+def test_a_peek_is_told_what_would_remain_and_takes_nothing(door: Door) -> None:
+    key = door.key(requests=(5, "1m"), tokens=(1_000, "1h"))
+    body = {"virtual_key": key.value, "model": "m", "provider": "p", "input_tokens": 100}
+    for _ in range(2):
+        reply = door.post("/v1/peek", {**body, "max_output_tokens": 50})
+        assert reply.headers["ratelimit"] == (
+            '"virtual_key-tokens-1h";r=850;t=3600, "virtual_key-requests-1m";r=4;t=60'
+        )
+        assert reply.headers["ratelimit-policy"] == (
+            '"virtual_key-tokens-1h";q=1000;w=3600, "virtual_key-requests-1m";q=5;w=60'
+        )
+    assert (door.requests(key), door.tokens(key)) == ((0, 0), (0, 0))
+    admitted = admit(door, key, input_tokens=100, max_output_tokens=50)
+    assert admitted.headers["ratelimit"] == reply.headers["ratelimit"]
+
+
+def test_no_integer_of_a_header_field_has_more_than_15_digits(door: Door) -> None:
+    key = door.key(tokens=(2**63 - 1, "1h"), budget=(9_000_000_000, "36500d"))
+    for reply in (admit(door, key, cost_usd=0), admit(door, key, cost_usd=9_223_372_036)):
+        numbers = re.findall(r"[0-9]+", reply.headers["ratelimit"] + reply.headers["ratelimit-policy"])
+        assert max(len(number) for number in numbers) <= 15
+    largest = admit(door, key, cost_usd=0)
+    assert "r=999999999999999" in largest.headers["ratelimit"]
+    assert "q=999999999999999" in largest.headers["ratelimit-policy"]
 
 
 def test_a_denial_lists_the_limit_and_the_wait(door: Door) -> None:
@@ -309,6 +336,47 @@ def test_one_faulty_call_does_not_spoil_the_others(
 def test_a_faulty_batch_is_refused_whole(door: Door, text: str, param: str | None) -> None:
     reply = door.post("/v1/batch", text.encode())
     assert (reply.status, reply.code, reply.param) == (400, "invalid_request", param)
+
+
+def test_calls_of_a_batch_take_effect_in_their_order_and_faults_stay_in_their_places(door: Door) -> None:
+    key = door.key(requests=(3, "1m"), tokens=(100, "1m"))
+    open_one = permit(door, key, tokens=60)
+    ask = {"op": "admit", "virtual_key": key.value, "model": "m", "provider": "p"}
+    settle = {"op": "settle", "permit": open_one, "tokens": 10}
+    calls = [
+        {**ask, "tokens": 50},
+        {**ask, "tokens": -1},
+        settle,
+        {**settle, "permit": "pmt_none"},
+        {**ask, "op": "peek", "tokens": 50},
+        {**ask, "tokens": 50},
+        {**ask, "tokens": 1, "virtual_key_id": "both"},
+        {**ask, "tokens": 41},
+        {**ask, "tokens": 1},
+        {**ask, "tokens": 1},
+    ]
+    results = door.post("/v1/batch", {"calls": calls}).body["results"]
+    # Before the settle 60 were held, after it 10 are used; then 50 more, and three requests in all.
+    assert [result["status"] for result in results] == [429, 400, 200, 404, 200, 200, 400, 429, 200, 429]
+    assert [results[place]["error"]["param"] for place in (1, 6)] == ["tokens", "virtual_key_id"]
+    assert results[9]["type"] == "request_limited"
+    assert door.tokens(key) == (10, 51)
+
+
+def test_a_run_of_admits_or_settles_is_one_crossing(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    crossings: list[tuple[str, int]] = []
+
+    def counted(name: str) -> Any:
+        many = getattr(door.engine, name)
+        return lambda given: crossings.append((name, len(given))) or many(given)
+
+    for name in ("admit_many", "settle_many"):
+        monkeypatch.setattr(door.engine, name, counted(name))
+    key = door.key()
+    ask = {"op": "admit", "virtual_key": key.value, "model": "m", "provider": "p"}
+    settles = [{"op": "settle", "permit": permit(door, key), "tokens": 1} for _ in range(3)]
+    door.post("/v1/batch", {"calls": [ask] * 5 + settles + [ask] * 2})
+    assert crossings == [("admit_many", 5), ("settle_many", 3), ("admit_many", 2)]
 
 
 def test_a_batch_holds_as_many_calls_as_promised(door: Door) -> None:

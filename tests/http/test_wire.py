@@ -4,51 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from door import Door
+from served import WAIT, Running
 
-from limen.http import listen
 from limen.http.app import BODY_MOST
-from limen.http.server import make_server
-
-WAIT = 20
-"""Seconds after which a test gives up; nothing waits that long where the server is right."""
-
-
-class Running:
-    """The application of a furnished engine, served on a free port by a thread."""
-
-    def __init__(self) -> None:
-        self.door = Door()
-        family, address = listen.resolve("127.0.0.1", 0)
-        self.bound = listen.bind_tcp(family, address, "http")
-        self.port = self.bound.socket.getsockname()[1]
-        is_ready = threading.Event()
-        self.server = make_server(self.door.app, is_ready.set)
-        self.thread = threading.Thread(target=self.server.run, args=([self.bound.socket],))
-        self.thread.start()
-        assert is_ready.wait(WAIT)
-
-    def stop(self) -> None:
-        self.server.should_exit = True
-        self.thread.join(WAIT)
-        assert not self.thread.is_alive()
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), WAIT)
-
-    def send(self, raw: bytes) -> tuple[int, Any]:
-        """Raw bytes on a connection of their own: the status and the body that come back."""
-        with self.connect() as connection:
-            connection.sendall(raw)
-            reply = http.client.HTTPResponse(connection)
-            reply.begin()
-            return reply.status, json.loads(reply.read())
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ Route: TypeAlias = Callable[[bytes, Caller], Answer]
 
 BODY_MOST: Final = 1 << 20
 DRAIN_MOST: Final = 8 << 20
+_VERSIONS: Final = frozenset(("1.1", "1.0"))
 _SIZE_DIGITS: Final = len(str(BODY_MOST))
 _CLOSE: Final = (b"connection", b"close")
 _log = logging.getLogger("limen.http")
@@ -90,6 +91,7 @@ class Application:
         """What the head alone decides: the host, the route, the media type, the credentials."""
         headers = single(scope["headers"])
         self._access.refuse_foreign_host(headers.get(b"host"))
+        _check_framing(scope, headers)
         methods = self._routes.get(scope["path"])
         if methods is None:
             raise fault("not_found", "there is no such route")
@@ -113,6 +115,15 @@ def _failure() -> Answer:
     return fault_answer(fault("internal_error"))
 
 
+def _check_framing(scope: Mapping[str, Any], headers: dict[bytes, bytes]) -> None:
+    """400 for a message that another reader on the way may have understood otherwise."""
+    if scope.get("http_version", "1.1") not in _VERSIONS:
+        raise fault("invalid_request", "this server speaks HTTP/1.1 and HTTP/1.0")
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None and coding.lower() != b"chunked":
+        raise fault("invalid_request", "the only transfer coding that is understood is chunked")
+
+
 def _check_content(headers: dict[bytes, bytes]) -> None:
     """415 for what does not say that it is JSON: any web page may send plain forms to us, but not this."""
     kind = headers.get(b"content-type", b"")
@@ -121,7 +132,9 @@ def _check_content(headers: dict[bytes, bytes]) -> None:
         charset = rest.strip().replace(b'"', b"")
         if media.strip() != b"application/json" or charset not in (b"", b"charset=utf-8"):
             raise fault("unsupported_media_type", "the content type must be application/json")
-    size = headers.get(b"content-length", b"")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise fault("unsupported_media_type", "the body must not be encoded")
+    size = headers.get(b"content-length", b"").lstrip(b"0")
     if len(size) >= _SIZE_DIGITS and (len(size) > _SIZE_DIGITS or int(size) > BODY_MOST):
         raise fault("body_too_large", f"a body may have {BODY_MOST} bytes")
 

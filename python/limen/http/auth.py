@@ -5,6 +5,7 @@ where it is none of them. A gateway token lets its holder name a key by id, or a
 stands for a key.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from hmac import compare_digest
 from ipaddress import ip_address
@@ -16,6 +17,7 @@ KEY_HEADERS: Final = (b"x-bf-vk", b"x-api-key", b"x-goog-api-key")
 _CREDENTIALS: Final = frozenset((b"authorization", *KEY_HEADERS))
 _SINGLE: Final = _CREDENTIALS | {b"host", b"content-type", b"content-length"}
 _HOSTS_MET: Final = 64
+_HOST: Final = re.compile(r"(?:\[(?P<bracketed>[0-9a-f:.]+)\]|(?P<name>[^\[\]:/?#@,\s]+))(?::[0-9]{0,5})?")
 
 
 class Caller(NamedTuple):
@@ -80,7 +82,7 @@ class Access:
 
     def _knows(self, host: str) -> bool:
         name = host_name(host)
-        return host in self._hosts or name in self._hosts or is_loopback(name)
+        return bool(name) and (host in self._hosts or name in self._hosts or is_loopback(name))
 
 
 def single(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -96,10 +98,9 @@ def single(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def host_name(host: str) -> str:
-    """A Host header without its port: `[::1]:8080` is `::1`."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if host.count(":") == 1 else host
+    """A Host header without its port: `[::1]:8080` is `::1`. "" where it is not formed as one."""
+    found = _HOST.fullmatch(host)
+    return (found["bracketed"] or found["name"]) if found else ""
 
 
 def is_loopback(name: str) -> bool:

@@ -13,6 +13,7 @@ whoever started the process; here a stop by SIGTERM or SIGINT returns.
 """
 
 import contextlib
+import re
 import signal
 import socket
 import threading
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import httptools
 import uvicorn
 from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -37,6 +39,8 @@ HEAD_MOST: Final = 64 << 10
 WIRE_MOST: Final = 16 << 20
 
 _TICKS_A_SECOND: Final = 10
+_OF_THE_WISH: Final = frozenset((b"upgrade", b"connection", b"http2-settings"))
+_AUTHORITY: Final = re.compile(rb"https?://(?:[^/?#]*@)?(?P<host>[^/?#@]*)(?=[/?#]|$)", re.IGNORECASE)
 _IDLE, _HEAD, _BODY, _ANSWER = range(4)
 _SECONDS: Final = {_HEAD: HEAD_SECONDS, _BODY: BODY_SECONDS, _ANSWER: ANSWER_SECONDS}
 
@@ -48,10 +52,32 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._application = self.app if isinstance(self.app, Application) else None
         self._begun: RequestResponseCycle | None = None
+        self._wished: list[bytes] = []
         self._counted: object = None
         self._taken = 0
         self._seen: tuple[object, int] = (None, _IDLE)
         self._since = 0.0
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            # A wish for another protocol is ignored here, but the parser has given up on what follows.
+            version = self.parser.get_http_version().encode()
+            self._wished = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+            for name, value in self.headers:
+                if name == b"connection" and b"close" in value.lower():
+                    self._wished.append(b"connection: close")
+                elif name not in _OF_THE_WISH:
+                    self._wished.append(b"%b: %b" % (name, value))
+            return
+        super().on_headers_complete()
+        if not self.url.startswith((b"/", b"*")):
+            # A whole URL as the target must be of the host that the Host header names; else it is of none.
+            found = _AUTHORITY.match(self.url)
+            host = found["host"].lower() if found else b""
+            self.headers[:] = [
+                (name, b"" if name == b"host" and value.lower() != host else value)
+                for name, value in self.headers
+            ]
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Called when a head is complete; a body that is still to come may be in the same packet."""
@@ -61,6 +87,8 @@ class Protocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
+        if self._wished:
+            return
         super().on_message_complete()
         cycle = self._begun
         # A client that does not read its answers is waited for, and only a task can wait.
@@ -86,7 +114,8 @@ class Protocol(HttpToolsProtocol):
         cycle.on_response()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._begun is not None:
             cycle, self._begun = self._begun, None
             super()._start_asgi_task(cycle, self.app)
@@ -96,8 +125,27 @@ class Protocol(HttpToolsProtocol):
             self._taken = len(data)
         else:
             self._taken += len(data)
-        if self._taken > (HEAD_MOST if self._head_is_open() else WIRE_MOST):
+        if self._taken > HEAD_MOST and self._head_is_open():
+            self.send_400_response(f"a head may have {HEAD_MOST} bytes")
+        elif self._taken > WIRE_MOST:
             self.transport.abort()
+
+    def _feed(self, data: bytes) -> None:
+        while data and not self.transport.is_closing():
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                # The same request without the wish, to a parser that has not given up.
+                rest = data[upgrade.args[0] :]
+                data = b"\r\n".join([*self._wished, b"", rest])
+                self._wished = []
+                self.parser = httptools.HttpRequestParser(self)
+                # As uvicorn sets its own: what follows a close is left, and no fault of what came before.
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            except httptools.HttpParserError:
+                self.send_400_response("this is no HTTP request")
+                return
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed as HTTP gets the error body of everything else."""
