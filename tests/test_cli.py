@@ -43,7 +43,10 @@ def run(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def serving(*arguments: object, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server that has said that it is ready, and the address that it named; ended by SIGTERM."""
+    """A server that has said that it is ready, and the address that it named; ended by SIGTERM.
+
+    What it printed is `process.printed` afterwards.
+    """
     process = subprocess.Popen(
         [*LIMEN, "serve", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -59,7 +62,7 @@ def serving(*arguments: object, **more: str) -> Iterator[tuple[subprocess.Popen[
         yield process, found[1]
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=WAIT)
+        process.printed = [line, *process.communicate(timeout=WAIT)]
     assert process.returncode == 0
 
 
