@@ -289,3 +289,15 @@ def test_every_exception_in_a_manifest_says_why() -> None:
         (ROOT / "Cargo.toml").read_text().partition("[workspace.lints.rust]")[2].partition("[profile")[0]
     )
     assert [line for line in workspace.splitlines() if re.search(r'"(allow|warn)"', line)] == []
+
+
+# The tests
+
+
+@pytest.mark.parametrize(
+    ("section", "folder"), [("## Python", ROOT / "tests"), ("## Rust", ROOT / "rust/core/tests")]
+)
+def test_the_readme_of_the_tests_names_each_of_them(section: str, folder: Path) -> None:
+    text = (ROOT / "tests/README.md").read_text().partition(section)[2].partition("\n## ")[0]
+    listed = set(re.findall(r"`([\w/]+\.(?:py|rs))`", text))
+    assert listed == {name for name in files(folder, "py", "rs") if not name.startswith("common/")}

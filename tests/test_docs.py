@@ -82,7 +82,17 @@ def test_ci_begins_with_the_tests_of_the_readme() -> None:
         quoted or word for quoted, word in re.findall(r'^gate (?:"([^"]+)"|(\w+)) ', script, re.MULTILINE)
     ]
     assert gates[0] == "tests"
-    assert set(gates) >= {"format", "clippy", "ruff", "mypy", "stub", "debug build", "loom", "canaries"}
+    assert set(gates) >= {
+        "format",
+        "clippy",
+        "ruff",
+        "mypy",
+        "stub",
+        "debug build",
+        "loom",
+        "shuttle",
+        "canaries",
+    }
 
 
 def test_the_demo_lines_are_made_for_a_shell() -> None:
