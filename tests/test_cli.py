@@ -89,6 +89,23 @@ def test_the_demo_prints_curl_lines_that_work_as_they_stand() -> None:
         assert limit["never"] is True
 
 
+def test_the_demo_is_a_whole_small_company() -> None:
+    with limen.Engine() as engine, resources.as_file(resources.files("limen.demo") / "policy.json") as file:
+        report = engine.load(file)
+        # The retired key is there to be refused.
+        assert [words.partition(":")[0] for words in report.warnings] == ["virtual_keys/support retired"]
+        kinds = ("customers", "teams", "virtual_keys")
+        assert [len(list(getattr(engine, kind).list())) for kind in kinds] == [2, 3, 8]
+        assert len(list(engine.providers.list())) == 2, "those with limits; a third has none"
+        models = {
+            name
+            for key in engine.virtual_keys.list()
+            for config in key.provider_configs
+            for name in config.allowed_models
+        }
+        assert len(models - {"*"}) > 3
+
+
 def test_a_stop_waits_for_the_request_that_is_under_way(tmp_path: Path) -> None:
     file = policy(tmp_path)
     with serving("--config", file, "--port", "0") as (process, address):

@@ -24,7 +24,6 @@ GROWN = {
     "rust/core/src/decide.rs",
     "rust/core/src/permit/slab.rs",
     "rust/core/src/policy/edit.rs",
-    "tests/test_bad_input_bodies.py",
 }
 
 
