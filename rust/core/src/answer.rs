@@ -25,7 +25,8 @@ pub struct Violation {
     pub asked: i64,
     /// When what counts now will all be gone.
     pub reset_at: Millis,
-    /// How long until the same request passes if nothing else comes; None where it never does.
+    /// How long until the same request passes if nothing else comes; None where it never does. That open permits will
+    /// expire before, and give back, is not foreseen: see [`crate::policy::Settings::give_back_on_expiry`].
     pub wait_ms: Option<i64>,
 }
 

@@ -89,6 +89,16 @@ fn what_would_fit_is_left_out_where_what_is_stated_does_not_fit_by_itself() {
 }
 
 #[test]
+fn a_wait_is_until_the_window_s_end_although_a_permit_may_expire_and_give_back_before() {
+    let lenient = Settings { give_back_on_expiry: true, permit_ttl_ms: 10_000, ..settings() };
+    let engine = engine(lenient, &[key("k", vec![limit("r", Kind::Tokens, 100, "1m", Window::Fixed)])]);
+    let wanted = request(handle(&engine, "k"), "p", "m", amounts(Some(100), None));
+    admit(&engine, &wanted, 0).expect("room for all");
+    assert_eq!(admit(&engine, &wanted, 9_999).expect_err("all is held").wait_ms, Some(60_000 - 9_999));
+    admit(&engine, &wanted, 10_000).expect("what expired has been given back");
+}
+
+#[test]
 fn peek_shows_what_is_left_after_the_request_and_takes_nothing() {
     let engine = engine(settings(), &[key("k", vec![limit("r", Kind::Requests, 5, "1m", Window::Fixed)])]);
     let wanted = request(handle(&engine, "k"), "p", "m", amounts(None, None));

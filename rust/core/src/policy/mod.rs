@@ -166,7 +166,9 @@ pub struct Settings {
     pub unknown_price: UnknownPrice,
     /// How long a permit may stay open, and how long a closed one is remembered.
     pub permit_ttl_ms: i64,
-    /// Whether what an expired permit held is given back rather than charged.
+    /// Whether what an expired permit held is given back rather than charged. Then a refused request may pass before the
+    /// wait that it was told is over: which permits hold of a counter, and until when, only a walk over every open
+    /// permit would tell, and a refusal must not cost more the more is open. It never passes later than told.
     pub give_back_on_expiry: bool,
     /// Permits that may be open, closed and remembered ones included.
     pub max_open_permits: i64,
