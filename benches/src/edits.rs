@@ -1,16 +1,13 @@
 //! Does an edit of one key cost more where there are many? Publication alone: no HTTP, no disk.
 
-use std::cell::Cell;
-use std::time::{Duration, Instant};
-
 use limen_core::answer::Answer;
 use limen_core::engine::Engine;
 use limen_core::policy::Kind;
 use limen_core::policy::edit::{Edit, Entity};
 use limen_core::request::Caller;
 
-use crate::policy::{Call, Here, now, roomy};
-use crate::timing::{Effort, Side, in_turn, print_ratio};
+use crate::policy::{Call, now, roomy};
+use crate::timing::{Effort, Side, Stopwatch, in_turn, print_ratio};
 use crate::workloads::Workloads;
 
 /// Edits in one sample.
@@ -28,42 +25,41 @@ pub(crate) fn run(workloads: &Workloads, effort: Effort) {
         matches!(call.admit(engine, Caller::Value(&workloads.value(number))), Answer::Permit(_))
     };
 
-    let edit = |(engine, order, _): &(Engine, Vec<usize>, usize)| {
-        let mut elapsed = Duration::ZERO;
-        for number in order {
-            for (plan, admitted) in [(&shut, false), (&plan, true)] {
-                let edit = [plan.key(engine, *number)];
-                let start = Instant::now();
-                engine.apply(&edit, now()).expect("an edit");
-                elapsed += start.elapsed();
-                assert_eq!(admits(engine, *number), admitted);
-            }
+    // Every edit is its own batch, so each is published.
+    let publish = |engine: &Engine, edits: &[[Edit; 1]]| {
+        let watch = Stopwatch::start();
+        for edit in edits {
+            engine.apply(edit, now()).expect("an edit");
         }
-        elapsed.as_nanos() as f64 / (2 * order.len()) as f64
+        watch.elapsed() / edits.len() as f64
     };
-    let create = |(engine, order, keys): &(Engine, Vec<usize>, usize), next: &Cell<usize>| {
-        let mut elapsed = Duration::ZERO;
-        for _ in order {
-            let number = keys + next.replace(next.get() + 1);
-            let edit = [plan.key(engine, number)];
-            let start = Instant::now();
-            engine.apply(&edit, now()).expect("a new key");
-            elapsed += start.elapsed();
-            let value = workloads.value(number);
-            let (_, id) = engine.handle_of_value(&value, now(), &Here).expect("the new key");
-            assert_eq!(*id, *format!("key{number}"));
-            let gone = Edit::Delete { entity: Entity::VirtualKey, id: (*id).into() };
-            engine.apply(&[gone], now()).expect("its end");
+
+    let edit = |(engine, order, _): &(Engine, Vec<usize>, usize)| {
+        let mut each = 0.0;
+        for (plan, admitted) in [(&shut, false), (&plan, true)] {
+            let edits: Vec<[Edit; 1]> = order.iter().map(|number| [plan.key(engine, *number)]).collect();
+            each += publish(engine, &edits) / 2.0;
+            assert!(order.iter().all(|number| admits(engine, *number) == admitted));
         }
-        elapsed.as_nanos() as f64 / order.len() as f64
+        each
+    };
+    let create = |(engine, order, keys): &(Engine, Vec<usize>, usize)| {
+        let numbers = *keys..keys + order.len();
+        let new: Vec<[Edit; 1]> = numbers.clone().map(|number| [plan.key(engine, number)]).collect();
+        let each = publish(engine, &new);
+        let gone = numbers.map(|number| {
+            assert!(admits(engine, number));
+            Edit::Delete { entity: Entity::VirtualKey, id: format!("key{number}").into() }
+        });
+        engine.apply(&gone.collect::<Vec<_>>(), now()).expect("their end");
+        each
     };
     let [few, many] = &engines;
-    let (new, newer) = (Cell::new(0), Cell::new(0));
     let sides: [Side<'_>; 4] = [
         Box::new(|| edit(few)),
         Box::new(|| edit(many)),
-        Box::new(|| create(few, &new)),
-        Box::new(|| create(many, &newer)),
+        Box::new(|| create(few)),
+        Box::new(|| create(many)),
     ];
     let [edit_few, edit_many, create_few, create_many] = in_turn(effort, sides);
     print_ratio("edit_key", edit_many, edit_few);

@@ -28,7 +28,7 @@ pub(crate) fn run(workloads: &Workloads, effort: Effort) {
     let engine = plan.build(keys);
     let (heap, resident) = (heap() - heap_before, resident() - resident_before);
     assert_eq!(handles(&engine, keys).len(), keys);
-    let note = format!("{keys} keys, tokens, requests and a budget each; ids and fingerprints in it");
+    let note = format!("{keys} keys, with tokens, requests and a budget each, their ids and fingerprints");
     print_value("memory_key_bytes", heap as f64 / keys as f64, &note);
-    print_value("memory_million_mb", resident as f64 / keys as f64, "resident, decision side alone");
+    print_value("memory_million_mb", resident as f64 / keys as f64, &note);
 }

@@ -1,7 +1,5 @@
 //! Samples in turn, and the rows that come of them.
 
-use std::time::Instant;
-
 use serde_json::json;
 
 /// How long to measure.
@@ -18,17 +16,38 @@ impl Effort {
     pub(crate) const QUICK: Effort = Effort { rounds: 3, calls: 5_000, quick: true };
 }
 
+/// Time that this thread was running: what others do on the machine meanwhile is not in it.
+pub(crate) struct Stopwatch(f64);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Stopwatch {
+        Stopwatch(Stopwatch::now())
+    }
+
+    /// Nanoseconds since the start.
+    pub(crate) fn elapsed(&self) -> f64 {
+        Stopwatch::now() - self.0
+    }
+
+    fn now() -> f64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the pointer is to a whole timespec of ours, and the call writes nothing else.
+        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+        time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+    }
+}
+
 /// One side of a comparison: a sample of it, in nanoseconds a call.
 pub(crate) type Side<'a> = Box<dyn FnMut() -> f64 + 'a>;
 
 /// A side that makes one call for each entry of an order.
 pub(crate) fn side<'a>(order: &'a [usize], mut call: impl FnMut(usize) + 'a) -> Side<'a> {
     Box::new(move || {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         for item in order {
             call(*item);
         }
-        start.elapsed().as_nanos() as f64 / order.len() as f64
+        watch.elapsed() / order.len() as f64
     })
 }
 

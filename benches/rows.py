@@ -1,0 +1,136 @@
+"""The table: every row, what it is compared with, what is aimed at, and which bench measures it.
+
+A row is a ratio to its peer unless its unit says otherwise. `better` says in which direction.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    says: str
+    target: float | None = None
+    stretch: float | None = None
+    better: Literal["less", "more"] = "less"
+    unit: str = "x"
+
+    def verdict(self, median: float | None) -> str:
+        """In words, from the median."""
+        if median is None:
+            return "void"
+        if self.target is None:
+            return ""
+
+        def reaches(aim: float) -> bool:
+            return median <= aim if self.better == "less" else median >= aim
+
+        if not reaches(self.target):
+            return "MISSED"
+        return "stretch met" if self.stretch is not None and reaches(self.stretch) else "met"
+
+
+G = "governor's keyed check"
+MILLION = "governor of a million keys"
+D = "dict[k] += 1"
+SCALAR = "the pair by itself"
+OURS = "limen's KeyedLimiter"
+
+# By bench: `rust:QUESTION` of the crate beside this, `callgrind:CHAIN_CALLER` of its `count`, `python:FILE`.
+TABLE: dict[str, tuple[Row, ...]] = {
+    "rust:single": (
+        Row("check_string", f"one check by string / {G}", 0.75, 0.55),
+        Row("check_handle", f"one check by handle / {G}", 0.35, 0.15),
+    ),
+    "rust:sliding": (
+        Row("sliding_take", "sliding window (60) / fixed window", 1.6, 1.3),
+        Row("sliding_turn", "a turn of it / fixed window", 6),
+    ),
+    "rust:admit_settle": (
+        Row("admit_settle_typical_string", f"admit + settle, 7 counters, by string / {G}", 2.4, 1.8),
+        Row("admit_settle_typical_handle", f"admit + settle, 7 counters, by handle / {G}", 1.9, 1.4),
+        Row("admit_settle_full_string", f"admit + settle, 21 counters, by string / {G}", 6, 4),
+        Row("admit_settle_full_handle", f"admit + settle, 21 counters, by handle / {G}", 5.5, 3.5),
+    ),
+    "rust:cold": (
+        Row("admit_settle_cold_string", f"admit + settle, a million keys, by string / {MILLION}", 2, 1.3),
+        Row("admit_settle_cold_handle", f"admit + settle, a million keys, by handle / {MILLION}", 1.1, 0.6),
+    ),
+    "rust:denial": (
+        Row("denial_typical", "denial that lists 7 limits / admit + settle", 0.5, 0.3),
+        Row("denial_full", "denial that lists 21 limits / admit + settle", 0.5, 0.3),
+    ),
+    "rust:threads": (
+        Row("threads_nothing_shared", "2 threads, nothing shared / 1 thread", 1.8, 1.95, "more"),
+        Row("threads_customer_shared", "2 threads, one customer and provider / 1 thread", 0.9, 1.15, "more"),
+        Row("threads_hot_key", "2 threads, one hot key / 1 thread", 0.6, 0.75, "more"),
+    ),
+    "rust:picks": (
+        Row("pick_4", "weighted pick of 4 / rand's WeightedIndex", 0.6, 0.5),
+        Row("pick_10", "weighted pick of 10 / rand's WeightedIndex", 1, 0.8),
+        Row("pick_sticky_4", "sticky pick of 4 / plain pick", 12, 7),
+    ),
+    "rust:edits": (
+        Row("edit_key", "edit of a key among 100,000 / among 100", 2, 1.2),
+        Row("create_key", "a new key among 100,000 / among 100", 2, 1.2),
+    ),
+    "rust:memory": (
+        Row("memory_key_bytes", "heap of an idle key, typical limits", 600, 350, unit="bytes"),
+        Row("memory_million_mb", "a million of them, resident, decisions alone", 700, 450, unit="MB"),
+    ),
+    "callgrind:typical_string": (
+        Row("instructions_typical_string", "a pair, 7 counters, by string", unit="instructions"),
+    ),
+    "callgrind:typical_handle": (
+        Row("instructions_typical_handle", "a pair, 7 counters, by handle", unit="instructions"),
+    ),
+    "callgrind:full_string": (
+        Row("instructions_full_string", "a pair, 21 counters, by string", unit="instructions"),
+    ),
+    "callgrind:full_handle": (
+        Row("instructions_full_handle", "a pair, 21 counters, by handle", unit="instructions"),
+    ),
+    "python:checks": (
+        Row("py_keyed_limiter", f"Python: KeyedLimiter.take by string / {D}", 1.5, 1.2),
+        Row("py_fixed_window", f"Python: FixedWindow.take / {D}", 0.95, 0.8),
+    ),
+    "python:admit_settle": (
+        Row("py_admit_settle_typical", f"Python: admit + settle, 7 counters, by string / {D}", 7, 5),
+        Row("py_admit_settle_full", f"Python: admit + settle, 21 counters, by string / {D}", 11, 8),
+    ),
+    "python:batch": (
+        Row("py_batch_handles", f"Python: a pair in a batch of 1,000, handles / {SCALAR}", 0.45, 0.35),
+        Row("py_batch_strings", f"Python: a pair in a batch of 1,000, list of str / {SCALAR}", 0.6, 0.5),
+    ),
+    "python:picks": (
+        Row("py_pick_choices", "Python: weighted pick, faster than random.choices", 15, 25, "more"),
+        Row("py_pick_bisect", "Python: weighted pick, faster than bisect", 2, 3, "more"),
+    ),
+    "python:memory": (
+        Row("py_memory_million_mb", "Python: a million keys and their entities", 700, 450, unit="MB"),
+    ),
+    "python:imports": (
+        Row("import_ms", "import limen, in a fresh interpreter", 40, 20, unit="ms"),
+        Row("install_mb", "installed, with what it needs", 4, 2, unit="MB"),
+    ),
+    "python:served": (
+        Row("http_admit", "POST /v1/admit, throughput / bare ASGI callable", 0.85, 0.92, "more"),
+        Row("http_admit_p99", "POST /v1/admit, p99 / bare ASGI callable", 1.2),
+        Row("http_batch", "batch of 256, decisions a second / single calls", 25, 40, "more"),
+    ),
+    "python:peers": (
+        Row("peer_limen_fixed", f"{OURS}, fixed / {D}"),
+        Row("peer_limen_sliding", f"{OURS}, sliding / {D}"),
+        Row("peer_rust_py_rate_limit", f"rust-py-rate-limit, fixed / {D}"),
+        Row("peer_floodgate_rs", f"floodgate-rs, FixedMapping / {D}"),
+        Row("peer_limits_fixed", f"limits, fixed window / {D}"),
+        Row("peer_limits_sliding", f"limits, sliding window counter / {D}"),
+        Row("peer_throttled", f"throttled-py, token bucket / {D}"),
+        Row("peer_pyrate", f"pyrate-limiter, exact log / {D}"),
+    ),
+}
+
+ROWS: dict[str, Row] = {row.name: row for rows in TABLE.values() for row in rows}
