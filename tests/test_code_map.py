@@ -23,7 +23,6 @@ GROWN = {
     "rust/core/src/arena.rs",
     "rust/core/src/decide.rs",
     "rust/core/src/permit/slab.rs",
-    "rust/core/src/policy/edit.rs",
 }
 
 

@@ -1,0 +1,73 @@
+//! What a batch must be before anything of it is made.
+
+use super::{Edit, Editor, Entity};
+use crate::error::{Code, Fault};
+use crate::policy::Map;
+use crate::routing::sampler::Sampler;
+
+impl Editor {
+    /// Refuse a batch that cannot be made whole, before anything of it is made.
+    pub(super) fn check(&self, edits: &[Edit]) -> Result<(), Fault> {
+        let unknown = |what: &str, id: &str| Fault {
+            code: Code::NotFound,
+            message: format!("there is no {what} {id:?}").into(),
+            param: None,
+        };
+        let mut made: Map<(Entity, &str), bool> = Map::default();
+        for edit in edits {
+            let exists = |entity: Entity, id: &str| match made.get(&(entity, id)) {
+                Some(there) => *there,
+                None => match entity {
+                    Entity::Customer => self.customers.contains_key(id),
+                    Entity::Team => self.teams.contains_key(id),
+                    Entity::VirtualKey => self.keys.contains_key(id),
+                    Entity::ModelConfig => self.model_configs.contains_key(id),
+                    Entity::ProviderKey => self.provider_keys.contains_key(id),
+                    Entity::Provider => true,
+                },
+            };
+            match edit {
+                Edit::Team { customer: Some(customer), .. } if !exists(Entity::Customer, customer) => {
+                    return Err(unknown("customer", customer));
+                }
+                Edit::VirtualKey(row) => {
+                    if let Some(team) = &row.team
+                        && !exists(Entity::Team, team)
+                    {
+                        return Err(unknown("team", team));
+                    }
+                    if let Some(customer) = &row.customer
+                        && !exists(Entity::Customer, customer)
+                    {
+                        return Err(unknown("customer", customer));
+                    }
+                    draw_among(row.provider_configs.iter().map(|config| config.weight))?;
+                }
+                Edit::Delete { entity, id } if !exists(*entity, id) => {
+                    return Err(unknown("entity", id));
+                }
+                _ => {}
+            }
+            let (entity, id, there): (Entity, &str, bool) = match edit {
+                Edit::Settings(_) | Edit::Provider { .. } => continue,
+                Edit::Customer { id, .. } => (Entity::Customer, id, true),
+                Edit::Team { id, .. } => (Entity::Team, id, true),
+                Edit::VirtualKey(row) => (Entity::VirtualKey, &row.id, true),
+                Edit::ProviderKey { id, .. } => (Entity::ProviderKey, id, true),
+                Edit::ModelConfig { id, .. } => (Entity::ModelConfig, id, true),
+                Edit::Delete { entity, id } => (*entity, id, false),
+            };
+            made.insert((entity, id), there);
+        }
+        Ok(())
+    }
+}
+
+/// A sampler over the weights; None where nothing can be drawn. An entry without a weight is never drawn.
+pub(super) fn draw_among(weights: impl Iterator<Item = Option<f64>>) -> Result<Option<Sampler>, Fault> {
+    let weights: Vec<f64> = weights.map(|weight| weight.unwrap_or(0.0)).collect();
+    if weights.iter().all(|weight| *weight == 0.0) {
+        return Ok(None);
+    }
+    Sampler::new(&weights).map(Some).map_err(|fault| Fault::invalid("weight", fault.to_string()))
+}

@@ -1,0 +1,162 @@
+//! Edits: from one policy to the next.
+//!
+//! A batch of edits is checked whole, then made on a copy that shares everything but what changes, then published
+//! in one exchange. Counters are no part of a policy: a limit that keeps its shape keeps its counter, also with
+//! another number; one that changes its shape gets a successor that takes the count over (see [`crate::arena`]).
+
+mod check;
+mod entities;
+mod keys;
+mod limits;
+mod providers;
+mod rows;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{Map, Models, Policy, ProviderKey, Set};
+use crate::arena::{Arena, Readers, Slot};
+use crate::error::Fault;
+use crate::units::Millis;
+pub use rows::{CredentialRow, Edit, Entity, KeyRow, LimitRow, NEVER, ProviderConfigRow};
+
+/// Whose a limit is, for finding it by its id.
+#[derive(Clone, Debug)]
+enum Holder {
+    Key(u32),
+    Team(u32),
+    Customer(u32),
+    Provider(u32),
+    Model(Arc<str>),
+}
+
+#[derive(Clone, Debug)]
+struct ModelConfigKey {
+    model: Box<str>,
+    provider: Option<u32>,
+}
+
+/// What only edits need: numbers of ids, names in use, counters on their way out.
+#[derive(Debug, Default)]
+pub(crate) struct Editor {
+    keys: Map<Arc<str>, u32>,
+    teams: Map<Arc<str>, u32>,
+    customers: Map<Arc<str>, u32>,
+    model_configs: Map<Arc<str>, ModelConfigKey>,
+    provider_keys: Map<Arc<str>, u32>,
+    free_keys: Vec<u32>,
+    next_key: u32,
+    next_team: u32,
+    next_customer: u32,
+    next_serial: u64,
+    /// Rows that name each provider, and whether it has a row of its own.
+    naming: Vec<(u32, bool)>,
+    holders: Map<Arc<str>, Holder>,
+    readers: Readers<Policy>,
+    /// Sealed counters. From this instant on nobody is expected to follow them any more.
+    superseded: VecDeque<(Millis, Slot)>,
+    longest_ttl_ms: i64,
+}
+
+/// The next policy in the making.
+pub(crate) struct Draft<'a> {
+    editor: &'a mut Editor,
+    arena: &'a Arena,
+    policy: Policy,
+    now: Millis,
+    retired: Vec<Slot>,
+    succeeded: Vec<(Slot, Slot)>,
+}
+
+impl Editor {
+    /// Note a policy that readers may hold from now on.
+    pub(crate) fn published(&mut self, policy: &Arc<Policy>) {
+        self.longest_ttl_ms = self.longest_ttl_ms.max(policy.settings.permit_ttl_ms);
+        self.readers.publish(policy.version, policy);
+    }
+
+    /// Sealed counters that can be let go if really nobody follows them.
+    pub(crate) fn due(&self, now: Millis) -> Set<Slot> {
+        self.superseded.iter().take_while(|(until, _)| *until <= now).map(|(_, slot)| *slot).collect()
+    }
+
+    /// The number of a key.
+    pub(crate) fn key_number(&self, id: &str) -> Option<u32> {
+        self.keys.get(id).copied()
+    }
+
+    /// Make the next policy. Nothing is visible to anyone before it is published.
+    pub(crate) fn draft<'a>(
+        &'a mut self,
+        arena: &'a Arena,
+        policy: &Policy,
+        edits: &[Edit],
+        now: Millis,
+    ) -> Result<Draft<'a>, Fault> {
+        self.check(edits)?;
+        let oldest = self.readers.oldest();
+        arena.recycle(oldest);
+        let mut policy = policy.clone();
+        policy.version += 1;
+        let mut draft =
+            Draft { editor: self, arena, policy, now, retired: Vec::new(), succeeded: Vec::new() };
+        for edit in edits {
+            draft.make(edit);
+        }
+        Ok(draft)
+    }
+}
+
+impl Draft<'_> {
+    /// Hand the policy over with what has to follow its publication.
+    /// Of the sealed counters that are due the `unfollowed` are let go and the others kept as long again; None where
+    /// that is not known.
+    pub(crate) fn finish(self, unfollowed: Option<&Set<Slot>>) -> (Arc<Policy>, Vec<Slot>) {
+        let Draft { editor, arena, policy, now, mut retired, succeeded } = self;
+        let kept_for = editor.longest_ttl_ms.max(policy.settings.permit_ttl_ms).saturating_mul(2);
+        let until = Millis::new(now.get().saturating_add(kept_for));
+        if let Some(unfollowed) = unfollowed {
+            for _ in 0..editor.due(now).len() {
+                let Some((_, slot)) = editor.superseded.pop_front() else { break };
+                if unfollowed.contains(&slot) {
+                    retired.push(slot);
+                } else {
+                    editor.superseded.push_back((until, slot));
+                }
+            }
+        }
+        for slot in retired {
+            arena.retire(slot, policy.version);
+        }
+        let mut successors = Vec::with_capacity(succeeded.len());
+        for (old, new) in succeeded {
+            editor.superseded.push_back((until, old));
+            successors.push(new);
+        }
+        (Arc::new(policy), successors)
+    }
+
+    fn make(&mut self, edit: &Edit) {
+        match edit {
+            Edit::Settings(settings) => self.policy.settings = settings.clone(),
+            Edit::Customer { id, limits } => self.customer(id, limits),
+            Edit::Team { id, customer, limits } => self.team(id, customer.as_deref(), limits),
+            Edit::VirtualKey(row) => self.key(row),
+            Edit::Provider { name, limits } => self.provider_row(name, limits),
+            Edit::ProviderKey { provider, id, weight, enabled, models, batch } => {
+                let key = ProviderKey {
+                    id: Arc::from(&**id),
+                    weight: *weight,
+                    enabled: *enabled,
+                    models: Models::new(models.clone()),
+                    batch: *batch,
+                };
+                self.provider_key(provider, key);
+            }
+            Edit::ModelConfig { id, model, provider, limits } => {
+                self.model_config(id, model, provider.as_deref(), limits);
+            }
+            Edit::Delete { entity, id } => self.delete(*entity, id),
+        }
+    }
+}
