@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -343,6 +344,11 @@ def test_no_secret_of_a_file_is_printed(tmp_path: Path) -> None:
     done = run("check", policy(tmp_path, settings=settings, virtual_keys=[key]))
     assert done.returncode == 2
     assert canary not in done.stdout + done.stderr
+
+
+def test_the_installed_command_is_this_one() -> None:
+    (entry,) = entry_points(group="console_scripts", name="limen")
+    assert entry.load() is main
 
 
 def test_version_prints_the_version() -> None:

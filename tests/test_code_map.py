@@ -266,7 +266,7 @@ def test_every_exception_from_a_lint_says_why() -> None:
         for path in folder.rglob("*.rs"):
             for found in re.findall(r"#!?\[(?:allow|expect)\((?:[^()]|\([^()]*\))*\)\]", path.read_text()):
                 silent += [(path.name, found)] if "reason =" not in found else []
-    for folder in (ROOT / "python", ROOT / "tests"):
+    for folder in (ROOT / "python", ROOT / "tests", ROOT / "benches"):
         for path in folder.rglob("*.py"):
             for number, line in enumerate(path.read_text().splitlines(), 1):
                 if re.search(r"# (?:noqa|type: ignore|pragma)", line) and not re.search(
