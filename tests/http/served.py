@@ -54,13 +54,14 @@ class Running:
             reply.begin()
             return reply.status, json.loads(reply.read())
 
-    def talk(self, raw: bytes) -> list[int]:
-        """Raw bytes, and no more after them: the status of every answer until the connection ends."""
+    def talk(self, raw: bytes, *, is_all: bool = False) -> list[int]:
+        """Raw bytes: the status of every answer until the connection ends. `is_all`: more will not come."""
         received = b""
         with self.connect() as connection:
             try:
                 connection.sendall(raw)
-                connection.shutdown(socket.SHUT_WR)
+                if is_all:
+                    connection.shutdown(socket.SHUT_WR)
                 while part := connection.recv(1 << 16):
                     received += part
             except OSError:

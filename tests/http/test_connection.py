@@ -19,6 +19,7 @@ from limen.http.server import (
     BODY_SECONDS,
     HEAD_MOST,
     HEAD_SECONDS,
+    IDLE_SECONDS,
     WIRE_MOST,
     Protocol,
 )
@@ -54,7 +55,15 @@ class Connection:
     """A connection of a server, without the socket."""
 
     def __init__(self, app: Any = None) -> None:
-        config = uvicorn.Config(app or Door().app, http=Protocol, ws="none", lifespan="off", log_config=None)
+        config = uvicorn.Config(
+            app or Door().app,
+            http=Protocol,
+            ws="none",
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,
+        )
         self.wire = Wire()
         self.protocol = Protocol(config, ServerState(), {}, asyncio.get_running_loop())
         self.protocol.connection_made(self.wire)
@@ -121,10 +130,23 @@ def test_a_connection_that_says_nothing_ends() -> None:
     asyncio.run(scene())
 
 
-def test_an_idle_connection_between_requests_is_left_to_its_own_timer() -> None:
+def test_an_idle_connection_between_requests_ends_when_it_has_been_idle_for_long() -> None:
     async def scene() -> None:
         connection = Connection()
-        await connection.send(WHOLE)
+        for _ in range(2):
+            await connection.send(WHOLE)
+            assert not connection.is_ended_at(50)
+            assert not connection.is_ended_at(50 + IDLE_SECONDS - 0.1)
+        assert connection.is_ended_at(50 + 2 * IDLE_SECONDS)
+
+    asyncio.run(scene())
+
+
+def test_an_idle_connection_after_a_task_is_left_to_its_own_timer() -> None:
+    async def scene() -> None:
+        connection = Connection()
+        await connection.send(head(method="GET", path="/nowhere"))
+        assert b"404 Not Found" in connection.wire.written
         assert not connection.is_ended_at(0)
         assert not connection.is_ended_at(1e6)
         connection.protocol.connection_lost(None)

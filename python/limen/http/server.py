@@ -5,7 +5,7 @@ of the answer. Nothing is timed while requests run. Once a second a sweep looks 
 that it finds in the same phase of the same request for too long is closed. So deadlines cost the requests
 nothing, and hold to within a second.
 
-A request that arrives whole, as nearly all do, is answered where it was parsed: one call, one write, no
+A request of a known route is answered where it was parsed, when its body is there: one call, one write, no
 task and no messages. Everything else goes the way of ASGI, through the same application.
 
 uvicorn ends by raising the signal again that stopped it, which makes a clean stop look like a crash to
@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import httptools
 import uvicorn
-from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from limen.http.app import BODY_MOST, Application
@@ -42,7 +42,12 @@ _TICKS_A_SECOND: Final = 10
 _OF_THE_WISH: Final = frozenset((b"upgrade", b"connection", b"http2-settings"))
 _AUTHORITY: Final = re.compile(rb"https?://(?:[^/?#]*@)?(?P<host>[^/?#@]*)(?=[/?#]|$)", re.IGNORECASE)
 _IDLE, _HEAD, _BODY, _ANSWER = range(4)
-_SECONDS: Final = {_HEAD: HEAD_SECONDS, _BODY: BODY_SECONDS, _ANSWER: ANSWER_SECONDS}
+_SECONDS: Final = {
+    _IDLE: IDLE_SECONDS,
+    _HEAD: HEAD_SECONDS,
+    _BODY: BODY_SECONDS,
+    _ANSWER: ANSWER_SECONDS,
+}
 
 
 class Protocol(HttpToolsProtocol):
@@ -51,7 +56,10 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._application = self.app if isinstance(self.app, Application) else None
-        self._begun: RequestResponseCycle | None = None
+        self._parts: list[bytes] | None = None
+        self._size = 0
+        self._is_awaited = False
+        self._is_idle = False
         self._wished: list[bytes] = []
         self._counted: object = None
         self._taken = 0
@@ -69,6 +77,24 @@ class Protocol(HttpToolsProtocol):
                 elif name not in _OF_THE_WISH:
                     self._wished.append(b"%b: %b" % (name, value))
             return
+        cycle: RequestResponseCycle | None = self.cycle
+        if (
+            self._application is None
+            or self.url not in self._application.paths
+            or self.expect_100_continue
+            # A client that does not read its answers is waited for, and only a task can wait.
+            or self.flow.write_paused
+            or not (cycle is None or cycle.response_complete)
+        ):
+            self._begin()
+        else:
+            self.scope["method"] = self.parser.get_method().decode()
+            self._parts = []
+            self._size = 0
+            self._is_awaited = False
+
+    def _begin(self) -> None:
+        """The way of ASGI, for the request whose head is there."""
         super().on_headers_complete()
         if not self.url.startswith((b"/", b"*")):
             # A whole URL as the target must be of the host that the Host header names; else it is of none.
@@ -79,46 +105,69 @@ class Protocol(HttpToolsProtocol):
                 for name, value in self.headers
             ]
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Called when a head is complete; a body that is still to come may be in the same packet."""
-        if app is self._application and cycle.more_body and not cycle.waiting_for_100_continue:
-            self._begun = cycle
+    def on_body(self, body: bytes) -> None:
+        if self._parts is None:
+            super().on_body(body)
         else:
-            super()._start_asgi_task(cycle, app)
+            self._parts.append(body)
+            self._size += len(body)
+
+    def _may_wait(self) -> bool:
+        """Whether the rest of a body may be awaited; what is too long is refused before it has come."""
+        if not self._is_awaited:
+            # Once: trailers come into the same list, and would be looked through for every packet of them.
+            self._is_awaited = True
+            announced = [int(value) for name, value in self.headers if name == b"content-length"]
+            self._size = max(self._size, *announced, 0)
+        return self._size <= BODY_MOST
+
+    def _take_the_long_way(self, parts: list[bytes]) -> None:
+        self._parts = None
+        self._begin()
+        for part in parts:
+            super().on_body(part)
 
     def on_message_complete(self) -> None:
         if self._wished:
             return
+        parts = self._parts
+        if parts is not None:
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            if len(body) <= BODY_MOST:
+                self._parts = None
+                self._answer(body)
+                return
+            self._take_the_long_way(parts)
         super().on_message_complete()
-        cycle = self._begun
-        # A client that does not read its answers is waited for, and only a task can wait.
-        if cycle is not None and not self.flow.write_paused and len(cycle.body) <= BODY_MOST:
-            self._begun = None
-            self._answer(cycle)
 
-    def _answer(self, cycle: RequestResponseCycle) -> None:
+    def _answer(self, body: bytes) -> None:
         assert self._application is not None
-        status, lines, content = self._application.respond(cycle.scope, bytes(cycle.body))
+        version = self.parser.get_http_version()
+        scope = self.scope
+        scope["http_version"] = version
+        scope["path"] = self.url.decode()
+        status, lines, content = self._application.respond(scope, body)
         reply = [STATUS_LINE[status]]
         for name, value in self.server_state.default_headers:
             reply += (name, b": ", value, b"\r\n")
         for name, value in lines:
             reply += (name, b": ", value, b"\r\n")
-        reply.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-        if cycle.scope["method"] != "HEAD":
+        is_kept = version != "1.0" and self.parser.should_keep_alive()
+        reply.append(b"\r\n" if is_kept else b"connection: close\r\n\r\n")
+        if scope["method"] != "HEAD":
             reply.append(content)
         self.transport.write(b"".join(reply))
-        cycle.response_started = cycle.response_complete = True
-        if not cycle.keep_alive:
+        self.server_state.total_requests += 1
+        self._is_idle = True
+        if not is_kept:
             self.transport.close()
-        cycle.on_response()
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        self._is_idle = False
         self._feed(data)
-        if self._begun is not None:
-            cycle, self._begun = self._begun, None
-            super()._start_asgi_task(cycle, self.app)
+        if self._parts is not None and not self._may_wait():
+            self._take_the_long_way(self._parts)
         scope = self.scope
         if scope is not self._counted:
             self._counted = scope
@@ -154,23 +203,25 @@ class Protocol(HttpToolsProtocol):
         head += [name + b": " + value + b"\r\n" for name, value in lines]
         self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", content]))
         self.transport.close()
+        self._parts = None
 
     def close_if_overdue(self, now: float) -> None:
         """The sweep asks: close if this has been in one phase for longer than the phase may take."""
         phase = self._phase()
-        seen = (self.cycle, phase)
-        if seen != self._seen:
-            self._seen = seen
+        if self.scope is not self._seen[0] or phase != self._seen[1]:
+            self._seen = (self.scope, phase)
             self._since = now
-        elif phase != _IDLE and now - self._since >= _SECONDS[phase]:
+        elif self.timeout_keep_alive_task is None and now - self._since >= _SECONDS[phase]:
             self.transport.abort()
 
     def _phase(self) -> int:
+        if self._parts is not None:
+            return _BODY
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             return _BODY if cycle.more_body else _ANSWER
-        # Between requests uvicorn's own timer runs; the first byte of the next one stops it.
-        return _HEAD if self.timeout_keep_alive_task is None else _IDLE
+        # The first byte of the next request ends the rest between two; uvicorn's own timer runs after a task.
+        return _IDLE if self._is_idle or self.timeout_keep_alive_task is not None else _HEAD
 
     def _head_is_open(self) -> bool:
         # The scope is made when a head begins; the method is written into it when the head is complete.
