@@ -146,11 +146,11 @@ def test_the_core_depends_on_what_its_manifest_gives_reasons_for() -> None:
     assert [name for name in needed if not re.search(rf"^{name} = .*# \w+", manifest, re.MULTILINE)] == []
 
 
-def test_unsafe_code_of_the_binding_stands_in_one_place() -> None:
+def test_unsafe_code_of_the_binding_stands_in_two_places() -> None:
     unsafe = {
         path.name: len(re.findall(r"\bunsafe\b(?!_code)", code(path))) for path in BINDING.rglob("*.rs")
     }
-    assert {name: count for name, count in unsafe.items() if count} == {"clock.rs": 1}
+    assert {name: count for name, count in unsafe.items() if count} == {"clock.rs": 1, "fastcall.rs": 3}
 
 
 # The package

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use limen_core::answer::{self, Grant, ProviderText};
+use limen_core::answer::{self, Fallbacks, Grant, ModelText, ProviderText};
 use limen_core::permit::Handle as PermitHandle;
 use limen_core::request::KeyHandle;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyString};
 
 use crate::engine::Engine;
+use crate::fields;
 use crate::limits::{Exclusion, Limit, limits, seconds};
-use crate::{fields, words};
 
 /// A virtual key resolved once: it follows later edits of the key, and ends with it.
 #[pyclass(frozen, module = "limen")]
@@ -60,9 +59,9 @@ impl Held {
 type Parts<'a, 'py> = (
     String,
     Bound<'py, PyString>,
-    Bound<'py, PyAny>,
+    Bound<'py, PyString>,
     Option<&'a str>,
-    &'a [String],
+    Vec<String>,
     Option<&'a str>,
     Option<i64>,
     i64,
@@ -76,21 +75,43 @@ type Parts<'a, 'py> = (
 pub(crate) struct Permit {
     engine: Py<Engine>,
     grant: Grant,
-    /// The provider as the request names it, where the configuration does not; else empty.
-    stated: String,
-    model: Option<Py<PyAny>>,
-    fallbacks: Vec<String>,
+    /// The model as the request names it.
+    model: Option<Py<PyString>>,
+    said: Option<Box<Said>>,
+}
+
+/// What a request says that its answer may refer to.
+pub(crate) struct Said {
+    pub(crate) provider: String,
+    pub(crate) fallbacks: Vec<String>,
 }
 
 impl Permit {
     pub(crate) fn new(
         engine: Py<Engine>,
         grant: Grant,
-        stated: String,
-        model: Option<Py<PyAny>>,
-        fallbacks: Vec<String>,
+        model: Option<Py<PyString>>,
+        said: Option<Box<Said>>,
     ) -> Permit {
-        Permit { engine, grant, stated, model, fallbacks }
+        Permit { engine, grant, model, said }
+    }
+
+    fn fallback(&self, index: usize) -> &str {
+        self.said.as_ref().and_then(|said| said.fallbacks.get(index)).map_or("", |text| text)
+    }
+
+    /// The model's text from this byte on.
+    fn model_from<'py>(&self, py: Python<'py>, from: usize) -> PyResult<Bound<'py, PyString>> {
+        match &self.model {
+            Some(model) if from == 0 => Ok(model.bind(py).clone()),
+            Some(model) => Ok(PyString::new(py, model.bind(py).to_str()?.get(from..).unwrap_or(""))),
+            None => Ok(PyString::new(py, "")),
+        }
+    }
+
+    /// The engine that gave it, and its number there.
+    pub(crate) fn own(&self) -> (&Engine, PermitHandle) {
+        (self.engine.get(), self.grant.handle)
     }
 
     pub(crate) fn handle(&self, engine: u64) -> Option<PermitHandle> {
@@ -111,16 +132,23 @@ impl Permit {
             ProviderText::Known(number) => {
                 PyString::new(py, self.engine.get().core.engine.view().provider_name(number))
             }
-            _ => PyString::new(py, &self.stated),
+            ProviderText::Stated => PyString::new(py, self.said.as_ref().map_or("", |said| &said.provider)),
+            ProviderText::Fallback(index) => {
+                PyString::new(py, self.fallback(index).split_once('/').map_or("", |(provider, _)| provider))
+            }
+            ProviderText::None => PyString::new(py, ""),
         }
     }
 
     /// The model to call, without a provider's prefix; empty for a tool alone.
     #[getter]
-    fn model<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        match &self.model {
-            Some(model) => model.bind(py).clone(),
-            None => PyString::new(py, "").into_any(),
+    fn model<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        match self.grant.model {
+            ModelText::Requested(from) => self.model_from(py, from),
+            ModelText::Fallback { index, from } => {
+                Ok(PyString::new(py, self.fallback(index).get(from..).unwrap_or("")))
+            }
+            ModelText::None => Ok(PyString::new(py, "")),
         }
     }
 
@@ -132,8 +160,18 @@ impl Permit {
 
     /// Where to go if the target fails, in order, as `provider/model`.
     #[getter]
-    fn fallbacks(&self) -> Vec<String> {
-        self.fallbacks.clone()
+    fn fallbacks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        match &self.grant.fallbacks {
+            Fallbacks::Requested(from) => {
+                let own = self.said.iter().flat_map(|said| &said.fallbacks);
+                Ok(own.skip(*from).cloned().collect())
+            }
+            Fallbacks::Others(others) => {
+                let (view, model) = (self.engine.get().core.engine.view(), self.model_from(py, 0)?);
+                let model = model.to_str()?;
+                Ok(others.iter().map(|number| format!("{}/{model}", view.provider_name(*number))).collect())
+            }
+        }
     }
 
     /// The rule that chose the target, or None.
@@ -178,9 +216,9 @@ impl Permit {
         Ok((
             self.token()?,
             self.provider(py),
-            self.model(py),
+            self.model(py)?,
             self.key_id(),
-            &self.fallbacks,
+            self.fallbacks(py)?,
             self.rule_id(),
             grant.max_output_tokens,
             grant.held_requests,
@@ -188,42 +226,6 @@ impl Permit {
             grant.held_nano_usd,
             grant.expires_at.get(),
         ))
-    }
-
-    /// Replace what is held by what was really used, once.
-    ///
-    /// `prompt_tokens` and `completion_tokens` are counts, and so are the other words of `usage`: cached_read_tokens,
-    /// reasoning_tokens, images and the like, seconds (input_seconds, output_seconds), or the sums outright: tokens,
-    /// cost_usd in dollars. `as_held`, without any word, charges what was held. The same usage again gives the same
-    /// answer, marked repeated. Raises ConflictError (settle_conflict, permit_closed), NotFoundError (permit_not_found),
-    /// InvalidError.
-    #[pyo3(signature = (prompt_tokens=None, completion_tokens=None, *, as_held=None, **usage),
-           text_signature = "($self, prompt_tokens=0, completion_tokens=0, *, as_held=False, **usage)")]
-    fn settle(
-        &self,
-        prompt_tokens: Option<&Bound<'_, PyAny>>,
-        completion_tokens: Option<&Bound<'_, PyAny>>,
-        as_held: Option<&Bound<'_, PyAny>>,
-        usage: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Settlement> {
-        let usage = words::read(prompt_tokens, completion_tokens, usage)?;
-        self.engine.get().settle_handle(self.grant.handle, usage, as_held)
-    }
-
-    /// Tell what a stream has used so far, in all. Answers the limits that are over now, so that it may be cut.
-    ///
-    /// `prompt_tokens`, `completion_tokens` and the other words of `usage` are those of `Permit.settle`, as totals that
-    /// never fall. Raises InvalidError where one does, ConflictError (permit_closed), NotFoundError (permit_not_found).
-    #[pyo3(signature = (prompt_tokens=None, completion_tokens=None, **usage),
-           text_signature = "($self, prompt_tokens=0, completion_tokens=0, **usage)")]
-    fn update(
-        &self,
-        prompt_tokens: Option<&Bound<'_, PyAny>>,
-        completion_tokens: Option<&Bound<'_, PyAny>>,
-        usage: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Vec<Limit>> {
-        let usage = words::read(prompt_tokens, completion_tokens, usage)?;
-        self.engine.get().update_handle(self.grant.handle, &usage)
     }
 
     /// Give back what is held; with `request`, the request as well. `reason` is a text for whoever reads the call.
@@ -249,7 +251,7 @@ impl Permit {
         Ok(format!(
             "Permit(provider={:?}, model={:?}, expires_at_ms={})",
             self.provider(py).to_str()?,
-            self.model(py).extract::<PyBackedStr>()?.as_ref() as &str,
+            self.model(py)?.to_str()?,
             self.grant.expires_at.get()
         ))
     }

@@ -191,11 +191,6 @@ fn decimal(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     DECIMAL.import(py, "decimal", "Decimal")
 }
 
-/// The items of a sequence, at most [`MAX_ITEMS`].
-pub(crate) fn items<'py>(value: &Bound<'py, PyAny>, param: impl Display) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    Ok(sequence(value, MAX_ITEMS, param)?.iter().collect())
-}
-
 /// A mapping as a dict; a dict is not copied.
 pub(crate) fn mapping<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
     if let Ok(dict) = value.cast::<PyDict>() {

@@ -12,12 +12,11 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyAny, PyBool, PyBytes, PyDict, PyList, PyString};
 
 use crate::answers::{Handle, Permit, Settlement};
-use crate::ask::{Ask, Given};
 use crate::clock::{Clock, ManualClock};
 use crate::convert;
 use crate::core::{Core, random};
 use crate::limits::{Limit, limits};
-use crate::{edits, words};
+use crate::{batch, edits, words};
 
 /// Decisions over one policy. `limen.Engine` adds the entities; this class knows resolved rows only.
 #[pyclass(frozen, subclass, module = "limen._core")]
@@ -25,7 +24,7 @@ pub(crate) struct Engine {
     pub(crate) core: Arc<Core>,
 }
 
-fn flag(value: Option<&Bound<'_, PyAny>>, param: &str) -> PyResult<bool> {
+pub(crate) fn flag(value: Option<&Bound<'_, PyAny>>, param: &str) -> PyResult<bool> {
     match value {
         None => Ok(false),
         Some(value) if value.is_none() => Ok(false),
@@ -46,7 +45,8 @@ fn kind_of(text: &str) -> PyResult<Kind> {
 }
 
 impl Engine {
-    fn ready(&self) -> PyResult<&Core> {
+    #[inline(always)]
+    pub(crate) fn ready(&self) -> PyResult<&Core> {
         self.core.check().map_err(convert::raise)?;
         Ok(&self.core)
     }
@@ -56,8 +56,9 @@ impl Engine {
     }
 
     /// A permit, or its text.
-    fn permit(&self, permit: &Bound<'_, PyAny>) -> PyResult<PermitHandle> {
+    pub(crate) fn permit(&self, permit: Option<&Bound<'_, PyAny>>) -> PyResult<PermitHandle> {
         let core = self.ready()?;
+        let permit = permit.ok_or_else(|| convert::fault("permit", "is required"))?;
         if let Ok(permit) = permit.cast::<Permit>() {
             let own = permit.get().handle(core.number);
             return own.ok_or_else(|| convert::raise(Fault::new(Code::PermitNotFound)));
@@ -147,144 +148,6 @@ impl Engine {
         Ok(Handle { handle, engine: core.number, id })
     }
 
-    /// May this call be made, and where? A Permit, or a Denial with every limit that refuses.
-    ///
-    /// Who and what: `key` is a virtual key's value, a handle, or None; `model` a name, or `provider/model`, or None for
-    /// a call of `mcp_tool` (`"client/tool"`) alone; `provider` left out is chosen by weight, and with `sticky`, any text,
-    /// always alike; `fallbacks` is a list of `"provider/model"`; `request_type` such as `"embedding"`; `headers` and
-    /// `params` are mappings of texts, for rules.
-    ///
-    /// How much, in counts of tokens and in dollars: `input_tokens` and `max_output_tokens`, or `tokens` outright, or
-    /// `usage`, a mapping of the usage words that are expected; and `cost_usd`. What is stated is held or refused; a
-    /// maximum may be cut, and the permit's `max_output_tokens` says to how much.
-    ///
-    /// `id`, up to 128 bytes, makes a repeated call the same call. `now_ms` is for engines with a ManualClock.
-    /// Raises InvalidError for what cannot be meant, ConflictError (id_in_progress, id_conflict) for an id that is not
-    /// free.
-    #[pyo3(signature = (key, model, input_tokens=None, max_output_tokens=None, *, provider=None, request_type=None,
-                        tokens=None, cost_usd=None, usage=None, headers=None, params=None, mcp_tool=None,
-                        fallbacks=None, sticky=None, id=None, now_ms=None),
-           text_signature = "($self, key, model, input_tokens=0, max_output_tokens=None, *, provider=None, \
-                             request_type='chat_completion', tokens=None, cost_usd=None, usage=None, headers=None, \
-                             params=None, mcp_tool=None, fallbacks=None, sticky=None, id=None, now_ms=None)")]
-    #[expect(clippy::too_many_arguments, reason = "the fixed signature of the face")]
-    fn admit<'py>(
-        slf: &Bound<'py, Self>,
-        key: Option<&Bound<'py, PyAny>>,
-        model: Option<&Bound<'py, PyAny>>,
-        input_tokens: Option<&Bound<'py, PyAny>>,
-        max_output_tokens: Option<&Bound<'py, PyAny>>,
-        provider: Option<&Bound<'py, PyAny>>,
-        request_type: Option<&Bound<'py, PyAny>>,
-        tokens: Option<&Bound<'py, PyAny>>,
-        cost_usd: Option<&Bound<'py, PyAny>>,
-        usage: Option<&Bound<'py, PyAny>>,
-        headers: Option<&Bound<'py, PyAny>>,
-        params: Option<&Bound<'py, PyAny>>,
-        mcp_tool: Option<&Bound<'py, PyAny>>,
-        fallbacks: Option<&Bound<'py, PyAny>>,
-        sticky: Option<&Bound<'py, PyAny>>,
-        id: Option<&Bound<'py, PyAny>>,
-        now_ms: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let given = Given {
-            key,
-            model,
-            input_tokens,
-            max_output_tokens,
-            provider,
-            request_type,
-            tokens,
-            cost_usd,
-            usage,
-            headers,
-            params,
-            mcp_tool,
-            fallbacks,
-            sticky,
-            id,
-            now_ms,
-        };
-        ask(slf, &given, true)
-    }
-
-    /// What `admit` would answer now to the same arguments. Takes nothing and spends no draw.
-    #[pyo3(signature = (key, model, input_tokens=None, max_output_tokens=None, *, provider=None, request_type=None,
-                        tokens=None, cost_usd=None, usage=None, headers=None, params=None, mcp_tool=None,
-                        fallbacks=None, sticky=None, id=None, now_ms=None),
-           text_signature = "($self, key, model, input_tokens=0, max_output_tokens=None, *, provider=None, \
-                             request_type='chat_completion', tokens=None, cost_usd=None, usage=None, headers=None, \
-                             params=None, mcp_tool=None, fallbacks=None, sticky=None, id=None, now_ms=None)")]
-    #[expect(clippy::too_many_arguments, reason = "the fixed signature of the face")]
-    fn peek<'py>(
-        slf: &Bound<'py, Self>,
-        key: Option<&Bound<'py, PyAny>>,
-        model: Option<&Bound<'py, PyAny>>,
-        input_tokens: Option<&Bound<'py, PyAny>>,
-        max_output_tokens: Option<&Bound<'py, PyAny>>,
-        provider: Option<&Bound<'py, PyAny>>,
-        request_type: Option<&Bound<'py, PyAny>>,
-        tokens: Option<&Bound<'py, PyAny>>,
-        cost_usd: Option<&Bound<'py, PyAny>>,
-        usage: Option<&Bound<'py, PyAny>>,
-        headers: Option<&Bound<'py, PyAny>>,
-        params: Option<&Bound<'py, PyAny>>,
-        mcp_tool: Option<&Bound<'py, PyAny>>,
-        fallbacks: Option<&Bound<'py, PyAny>>,
-        sticky: Option<&Bound<'py, PyAny>>,
-        id: Option<&Bound<'py, PyAny>>,
-        now_ms: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let given = Given {
-            key,
-            model,
-            input_tokens,
-            max_output_tokens,
-            provider,
-            request_type,
-            tokens,
-            cost_usd,
-            usage,
-            headers,
-            params,
-            mcp_tool,
-            fallbacks,
-            sticky,
-            id,
-            now_ms,
-        };
-        ask(slf, &given, false)
-    }
-
-    /// Replace what `permit` (or its text) holds by what was really used, once: the words and faults of `Permit.settle`.
-    #[pyo3(signature = (permit, prompt_tokens=None, completion_tokens=None, *, as_held=None, **usage),
-           text_signature = "($self, permit, prompt_tokens=0, completion_tokens=0, *, as_held=False, **usage)")]
-    fn settle(
-        &self,
-        permit: &Bound<'_, PyAny>,
-        prompt_tokens: Option<&Bound<'_, PyAny>>,
-        completion_tokens: Option<&Bound<'_, PyAny>>,
-        as_held: Option<&Bound<'_, PyAny>>,
-        usage: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Settlement> {
-        let usage = words::read(prompt_tokens, completion_tokens, usage)?;
-        self.settle_handle(self.permit(permit)?, usage, as_held)
-    }
-
-    /// Tell what the stream of `permit` (or its text) has used so far, in all: the words and faults of `Permit.update`.
-    #[pyo3(signature = (permit, prompt_tokens=None, completion_tokens=None, **usage),
-           text_signature = "($self, permit, prompt_tokens=0, completion_tokens=0, **usage)")]
-    fn update(
-        &self,
-        permit: &Bound<'_, PyAny>,
-        prompt_tokens: Option<&Bound<'_, PyAny>>,
-        completion_tokens: Option<&Bound<'_, PyAny>>,
-        usage: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Vec<Limit>> {
-        let usage = words::read(prompt_tokens, completion_tokens, usage)?;
-        self.update_handle(self.permit(permit)?, &usage)
-    }
-
     /// Give back what `permit` (or its text) holds: the arguments and faults of `Permit.release`.
     #[pyo3(signature = (permit, reason=None, request=None),
            text_signature = "($self, permit, reason=None, request=False)")]
@@ -294,12 +157,12 @@ impl Engine {
         reason: Option<&Bound<'_, PyAny>>,
         request: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        self.release_handle(self.permit(permit)?, reason, request)
+        self.release_handle(self.permit(Some(permit))?, reason, request)
     }
 
     /// Raise NotFoundError permit_not_found unless `key` is a value of the key that the permit was given to.
     fn check_credential(&self, permit: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>) -> PyResult<()> {
-        let handle = self.permit(permit)?;
+        let handle = self.permit(Some(permit))?;
         let key = key.cast::<PyString>().map_err(|_| convert::fault("key", "must be a text"))?;
         let key = convert::backed(key)?;
         if self.core.engine.may_act(handle, &key, &self.core.here(false, None)) {
@@ -311,68 +174,16 @@ impl Engine {
     /// Many requests in one crossing, decided without the GIL: each a mapping with the argument names of `admit`, or a
     /// tuple `(key, model, input_tokens, max_output_tokens)`. Answers in order; a fault is an item of the answer.
     fn admit_many<'py>(slf: &Bound<'py, Self>, requests: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
-        let py = slf.py();
-        let core = slf.get().ready()?;
-        let asks: Vec<PyResult<Ask>> =
-            convert::items(requests, "requests")?.iter().map(|item| Ask::read_item(core, item)).collect();
-        let answers: Vec<_> = py
-            .detach(|| asks.iter().map(|ask| ask.as_ref().ok().map(|ask| ask.answer(core, true))).collect());
-        let engine = slf.clone().unbind();
-        let objects: Vec<Bound<'py, PyAny>> = asks
-            .into_iter()
-            .zip(answers)
-            .map(|(ask, answer)| match (ask, answer) {
-                (Ok(ask), Some(Ok(answer))) => ask.object(py, &engine, answer),
-                (Ok(_), Some(Err(fault))) => {
-                    Ok(convert::raise(fault).into_value(py).into_bound(py).into_any())
-                }
-                (Err(error), _) => Ok(error.into_value(py).into_bound(py).into_any()),
-                (Ok(_), None) => Ok(py.None().into_bound(py)),
-            })
-            .collect::<PyResult<_>>()?;
-        PyList::new(py, objects)
+        batch::admit_many(slf, requests)
     }
 
     /// Many settlements in one crossing: mappings with `permit` and usage words. Answers in order; a fault is an item of
     /// the answer.
     fn settle_many<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         settlements: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let core = self.ready()?;
-        let read = |item: &Bound<'py, PyAny>| {
-            let item = convert::mapping(item)
-                .ok_or_else(|| convert::fault("settlements", "each settlement is a mapping"))?;
-            let (mut usage, mut as_held, mut permit) = (Usage::default(), false, None);
-            for (name, value) in item.iter() {
-                let name = convert::text(&name, "settlements")?;
-                match &*name {
-                    "permit" => permit = Some(self.permit(&value)?),
-                    "as_held" => as_held = flag(Some(&value), "as_held")?,
-                    word => words::set(&mut usage, word, &value, "")?,
-                }
-            }
-            let permit = permit.ok_or_else(|| convert::fault("permit", "is required"))?;
-            Ok((permit, words::closing(usage, as_held)?))
-        };
-        let wanted: Vec<PyResult<_>> = convert::items(settlements, "settlements")?.iter().map(read).collect();
-        let answers: Vec<_> = py.detach(|| {
-            let now = core.clock.now();
-            let settle = |(handle, closing): &(PermitHandle, _)| core.engine.settle(*handle, closing, now);
-            wanted.iter().map(|wanted| wanted.as_ref().ok().map(settle)).collect()
-        });
-        let objects: Vec<Bound<'py, PyAny>> = wanted
-            .into_iter()
-            .zip(answers)
-            .map(|(wanted, answer)| match (wanted, answer) {
-                (_, Some(Ok(settled))) => Ok(Bound::new(py, Settlement::from(settled))?.into_any()),
-                (_, Some(Err(fault))) => Ok(convert::raise(fault).into_value(py).into_bound(py).into_any()),
-                (Err(error), None) => Ok(error.into_value(py).into_bound(py).into_any()),
-                (Ok(_), None) => Ok(py.None().into_bound(py)),
-            })
-            .collect::<PyResult<_>>()?;
-        PyList::new(py, objects)
+        batch::settle_many(slf, settlements)
     }
 
     /// The engine's own clock, in ms since the Unix epoch.
@@ -465,12 +276,4 @@ impl Engine {
     fn shut(&self) {
         self.core.close();
     }
-}
-
-#[inline(always)]
-fn ask<'py>(slf: &Bound<'py, Engine>, given: &Given<'_, 'py>, take: bool) -> PyResult<Bound<'py, PyAny>> {
-    let core = slf.get().ready()?;
-    let ask = Ask::read(core, given)?;
-    let answer = ask.answer(core, take).map_err(convert::raise)?;
-    ask.object(slf.py(), slf.as_unbound(), answer)
 }

@@ -4,11 +4,14 @@
 
 mod answers;
 mod ask;
+mod batch;
+mod calls;
 mod clock;
 mod convert;
 mod core;
 mod edits;
 mod engine;
+mod fastcall;
 mod fault;
 mod fields;
 mod limits;
@@ -71,6 +74,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::calls::install_all(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("debug_build", cfg!(debug_assertions))
     }
