@@ -126,6 +126,25 @@ def test_a_key_beside_a_permit_must_be_the_permit_s_own(door: Door, path: str) -
     assert door.post(path, body).status == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/settle", "/v1/update", "/v1/release"])
+def test_a_value_that_was_rotated_acts_on_its_key_s_permits_in_its_grace_and_after(
+    door: Door, path: str
+) -> None:
+    key, other = door.key(), door.key()
+    permits = [ask(door, virtual_key=key.value).body["permit"]]
+    rotated = door.engine.virtual_keys.rotate(key.id, grace=60)
+    permits += [ask(door, virtual_key=value).body["permit"] for value in (key.value, rotated.value)]
+    permits.append(ask(door, GATEWAY, virtual_key_id=key.id).body["permit"])
+    usage = {} if path == "/v1/release" else {"prompt_tokens": 1}
+    for offset in (0, 61_000):
+        door.at(offset)
+        for permit in permits:
+            for value in (key.value, rotated.value):
+                assert door.post(path, {"permit": permit, **usage}, {"x-bf-vk": value}).status == 200
+            reply = door.post(path, {"permit": permit, **usage}, {"x-bf-vk": other.value})
+            assert (reply.status, reply.code) == (404, "permit_not_found")
+
+
 def test_a_key_that_was_deleted_since_still_settles_its_permits(door: Door) -> None:
     key = door.key()
     text = ask(door, virtual_key=key.value).body["permit"]
