@@ -116,7 +116,10 @@ def test_what_does_not_come_in_time_ends_the_connection(raw: bytes, seconds: flo
         await connection.send(raw)
         assert not connection.is_ended_at(50)
         assert not connection.is_ended_at(50 + seconds - 0.1)
+        assert b"400 Bad Request" not in connection.wire.written
         assert connection.is_ended_at(50 + seconds)
+        assert connection.wire.written.count(b"HTTP/1.1 400 Bad Request") == 1
+        assert b"did not come in time" in connection.wire.written
 
     asyncio.run(scene())
 

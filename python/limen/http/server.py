@@ -212,7 +212,10 @@ class Protocol(HttpToolsProtocol):
             self._seen = (self.scope, phase)
             self._since = now
         elif self.timeout_keep_alive_task is None and now - self._since >= _SECONDS[phase]:
-            self.transport.abort()
+            if self._parts is not None or (phase == _HEAD and self._taken):
+                self.send_400_response("the request did not come in time")
+            else:
+                self.transport.abort()
 
     def _phase(self) -> int:
         if self._parts is not None:
