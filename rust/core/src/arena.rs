@@ -415,10 +415,12 @@ impl<'a> Counter<'a> {
         if limit <= 0 || asked > limit {
             return None;
         }
-        if self.is_sliding() {
-            return self.sliding().fits_at(now, asked, limit);
+        let current = self.newest();
+        current.look();
+        if current.is_sliding() {
+            return current.sliding().fits_at(now, asked, limit);
         }
-        Some(self.read(now).reset)
+        Some(current.read(now).reset)
     }
 
     pub(crate) fn read(&self, now: Millis) -> Reading {

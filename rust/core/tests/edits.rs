@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{apply, ask, budget, engine, handle, key, key_row, money, settings, settle, used};
+use common::{apply, ask, budget, engine, handle, key, key_row, limit, money, settings, settle, used};
 use limen_core::permit::Closing;
-use limen_core::policy::Settings;
 use limen_core::policy::edit::{CredentialRow, Edit, Entity, NEVER};
+use limen_core::policy::{Kind, Settings, Window};
 use limen_core::request::World;
 use limen_core::units::Millis;
 
@@ -110,4 +110,28 @@ fn a_counter_that_nobody_follows_any_more_is_let_go() {
     let cells = engine.metrics();
     let cells = cells.lines().find_map(|line| line.strip_prefix("limen_counters ")).expect("the metric");
     assert!(cells.parse::<u32>().expect("a count") < 10, "{cells} cells for one limit");
+}
+
+#[test]
+fn an_update_after_an_edit_of_shape_tells_the_wait_of_the_counter_that_counts_now() {
+    let shaped = |most, per, window| key("k", vec![limit("b", Kind::Budget, most, per, window)]);
+    let engine = engine(settings(), &[shaped(30, "1s", Window::Sliding)]);
+    let permit = ask(&engine, handle(&engine, "k"), 2, 1).expect("room");
+    apply(&engine, &[shaped(1, "90s", Window::Fixed)], 2);
+    let over = engine.update(permit, &used(0, 2), Millis::new(3)).expect("an open permit");
+    assert_eq!(over.iter().map(|limit| limit.wait_ms).collect::<Vec<_>>(), [Some(90_002 - 3)]);
+}
+
+#[test]
+fn a_reset_leaves_a_window_that_has_passed_as_it_was() {
+    let engine = engine(settings(), &[key("k", vec![money("b", 1, "1s")])]);
+    let caller = handle(&engine, "k");
+    let permit = ask(&engine, caller, 1, 500).expect("room");
+    settle(&engine, permit, 0, 1, 500).expect("an open permit");
+    engine.reset("b", Kind::Budget, Millis::new(1_500)).expect("the limit exists");
+    // The clock is set back: the window is spent, as before.
+    assert_eq!(budget(&engine, "b", 600), (1, 0));
+    assert!(ask(&engine, caller, 1, 600).is_none());
+    engine.reset("b", Kind::Budget, Millis::new(600)).expect("the limit exists");
+    assert_eq!(budget(&engine, "b", 600), (0, 0));
 }

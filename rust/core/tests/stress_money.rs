@@ -210,7 +210,7 @@ impl Site {
                     }
                     self.edit(&[Edit::Delete { entity: Entity::VirtualKey, id: id.into() }]);
                 }
-                place if place % 200 == 50 => _ = self.engine.sweep(self.now()),
+                place if place % 2_000 == 50 => _ = self.engine.sweep(self.now()),
                 _ => match chance >> 50 & 15 {
                     0..=6 => {
                         let chain = (chance >> 20) as usize % 2;

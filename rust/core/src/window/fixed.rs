@@ -151,7 +151,8 @@ impl Fixed<'_> {
         loop {
             let (epoch, used) = (epoch_of(seen), amount_of(seen));
             let lowered = used.min(amount);
-            if flags_of(seen) & SEALED != 0 || lowered == 0 {
+            let current = self.lattice.contains_or_after(epoch, now);
+            if flags_of(seen) & SEALED != 0 || lowered == 0 || !current {
                 return;
             }
             match self.used.cas(seen, pack(epoch, 0, used - lowered)) {
