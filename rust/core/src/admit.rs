@@ -8,24 +8,29 @@
 use smallvec::SmallVec;
 
 use crate::answer::{Denial, HeldReason, Told, Violation};
-use crate::arena::Counter;
+use crate::arena::{Arena, Counter};
 use crate::engine::Engine;
-use crate::period::Epoch;
-use crate::permit::{Entry, Held, State};
+use crate::permit::{Entry, Handle, Held, State};
 use crate::policy::{Key, Kind, Level, Limit, Limits, Policy, Settings, UnknownPrice};
 use crate::request::Asked;
 use crate::sync::Ordering;
 use crate::units::{Millis, NanoUsd};
 use crate::window::{Reading, Take, admits};
 
-/// One limit of a decision, with its counter's word as last read.
+/// One limit of a decision, with its counter and that counter's word as last read.
 pub(crate) struct Line<'p> {
     pub(crate) limit: &'p Limit,
+    counter: Counter<'p>,
     seen: u128,
 }
 
 /// All limits of a decision, in rank order.
-pub(crate) type Lines<'p> = SmallVec<[Line<'p>; 24]>;
+#[derive(Default)]
+pub(crate) struct Lines<'p> {
+    list: SmallVec<[Line<'p>; 24]>,
+    /// The kinds among them, a bit each.
+    kinds: u8,
+}
 
 /// What a reading of all lines says.
 #[derive(Clone, Copy, Debug)]
@@ -39,15 +44,26 @@ struct Measure {
 }
 
 /// What became of an attempt to take.
-pub(crate) enum Taken<'e> {
-    /// The permit is made, its record still locked.
-    Done(Amount, Option<Held<'e>>),
+pub(crate) enum Taken {
+    /// The permit is open.
+    Done(Handle, Amount),
     /// A limit refuses.
     Refused,
     /// The policy is older than an edit: take the newer one.
     Sealed,
     /// No permit can be opened.
     TooMany,
+}
+
+/// What a permit is made of beside its amounts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening {
+    pub(crate) now: Millis,
+    pub(crate) expires_at: Millis,
+    /// The serial of the virtual key, and the lower half of the fingerprint of the value that it came by.
+    pub(crate) credential: [i64; 2],
+    /// False: only look.
+    pub(crate) take: bool,
 }
 
 /// What is asked of each counter.
@@ -61,60 +77,38 @@ pub(crate) struct Amount {
 }
 
 impl Amount {
+    /// By kind.
     #[inline(always)]
-    fn of(&self, kind: Kind) -> i64 {
-        match kind {
-            Kind::Tokens => self.tokens,
-            Kind::Requests => 1,
-            Kind::Budget => self.nano,
-        }
+    fn by_kind(&self) -> [i64; 3] {
+        [self.tokens, 1, self.nano]
     }
 }
 
-/// The limits that apply to a call by `key` of `model` on `provider`, in rank order.
-#[inline(always)]
-pub(crate) fn lines<'p>(
-    policy: &'p Policy,
-    key: Option<&'p Key>,
-    provider: Option<u32>,
-    model: Option<&str>,
-) -> Lines<'p> {
-    let mut lines = Lines::new();
-    // Pushed one by one: `extend` reserves and counts anew for every owner.
-    let mut add = |limits: &'p Limits| {
+impl<'p> Lines<'p> {
+    #[inline(always)]
+    fn add(&mut self, arena: &'p Arena, limits: &'p Limits) {
         for limit in &limits.0 {
-            lines.push(Line { limit, seen: 0 });
+            self.kinds |= 1 << limit.kind as u8;
+            self.list.push(Line { limit, counter: arena.get(limit.slot), seen: 0 });
         }
+    }
+
+    /// Whether any of them counts this kind.
+    #[inline(always)]
+    pub(crate) fn count(&self, kind: Kind) -> bool {
+        self.kinds & 1 << kind as u8 != 0
+    }
+}
+
+/// The least that must fit on a counter, by its kind.
+#[inline(always)]
+fn least(asked: &Asked, settings: &Settings) -> [i64; 3] {
+    let tokens = match asked.most {
+        Some(most) if settings.fit_deny => asked.stated + most,
+        Some(most) => asked.stated + most.min(1),
+        None => asked.stated,
     };
-    if let Some(key) = key {
-        if let Some(provider) = provider {
-            for config in key.configs.iter().filter(|config| config.provider == provider) {
-                add(&config.limits);
-            }
-        }
-        add(&key.limits);
-        let mut customer = key.customer;
-        if let Some(team) = key.team.and_then(|team| policy.teams.get(team)) {
-            add(&team.limits);
-            customer = customer.or(team.customer);
-        }
-        if let Some(customer) = customer.and_then(|customer| policy.customers.get(customer)) {
-            add(&customer.limits);
-        }
-    }
-    if let Some(model) = model
-        && !policy.models.is_empty()
-        && let Some(limits) = policy.models.get(model)
-    {
-        if let Some((_, limits)) = limits.on.iter().find(|(on, _)| Some(*on) == provider) {
-            add(limits);
-        }
-        add(&limits.any);
-    }
-    if let Some(provider) = provider {
-        add(&policy.providers.list[provider as usize].limits);
-    }
-    lines
+    [tokens, 1, asked.cost.map_or(0, NanoUsd::get)]
 }
 
 /// Whether the cost of a request is unknown and that is a reason to refuse it.
@@ -124,21 +118,8 @@ pub(crate) fn price_refuses(settings: &Settings, asked: &Asked, lines: &Lines<'_
         && match settings.unknown_price {
             UnknownPrice::CountZero => false,
             UnknownPrice::Deny => true,
-            UnknownPrice::DenyUnderBudget => lines.iter().any(|line| line.limit.kind == Kind::Budget),
+            UnknownPrice::DenyUnderBudget => lines.count(Kind::Budget),
         }
-}
-
-/// The least that must fit on a counter of this kind.
-fn least(asked: &Asked, settings: &Settings, kind: Kind) -> i64 {
-    match kind {
-        Kind::Requests => 1,
-        Kind::Budget => asked.cost.map_or(0, NanoUsd::get),
-        Kind::Tokens => match asked.most {
-            Some(most) if settings.fit_deny => asked.stated + most,
-            Some(most) => asked.stated + most.min(1),
-            None => asked.stated,
-        },
-    }
 }
 
 /// Whether every refusing limit is one that other targets meet as well.
@@ -152,47 +133,89 @@ pub(crate) fn only_shared(violations: &[Violation], model_is_shared: bool) -> bo
 
 /// `share` parts per thousand million of `limit`, rounded down.
 fn share_of(limit: i64, share_ppb: i64) -> i64 {
-    (i128::from(limit) * i128::from(share_ppb) / 1_000_000_000) as i64
+    const WHOLE: i64 = 1_000_000_000;
+    // Neither product can overflow: a share is at most the whole.
+    limit / WHOLE * share_ppb + limit % WHOLE * share_ppb / WHOLE
 }
 
 impl Engine {
-    /// Read every line at `now`, and see what fits.
+    /// The limits that apply to a call by `key` of `model` on `provider`, in rank order.
     #[inline(always)]
-    fn measure(&self, lines: &mut Lines<'_>, asked: &Asked, settings: &Settings, now: Millis) -> Measure {
-        let mut room = i64::MAX;
-        let mut smallest: Option<i64> = None;
-        let (mut refused, mut sealed) = (false, false);
-        for line in lines.iter_mut() {
-            let counter = self.arena.get(line.limit.slot);
-            line.seen = counter.look();
-            sealed |= Counter::is_sealed(line.seen);
-            let cap = line.limit.limit.min(counter.ceiling());
-            let total = counter.total(line.seen, now);
-            let least = least(asked, settings, line.limit.kind);
-            refused |= !admits(total, least, cap);
-            if line.limit.kind == Kind::Tokens {
-                room = room.min(cap.saturating_sub(total).saturating_sub(asked.stated));
-                smallest = Some(smallest.map_or(line.limit.limit, |other| other.min(line.limit.limit)));
+    pub(crate) fn lines<'p>(
+        &'p self,
+        policy: &'p Policy,
+        key: Option<&'p Key>,
+        provider: Option<u32>,
+        model: Option<&str>,
+    ) -> Lines<'p> {
+        let mut lines = Lines::default();
+        let arena = &self.arena;
+        if let Some(key) = key {
+            if let Some(provider) = provider {
+                for config in key.configs.iter().filter(|config| config.provider == provider) {
+                    lines.add(arena, &config.limits);
+                }
+            }
+            lines.add(arena, &key.limits);
+            let mut customer = key.customer;
+            if let Some(team) = key.team.and_then(|team| policy.teams.get(team)) {
+                lines.add(arena, &team.limits);
+                customer = customer.or(team.customer);
+            }
+            if let Some(customer) = customer.and_then(|customer| policy.customers.get(customer)) {
+                lines.add(arena, &customer.limits);
             }
         }
-        let output = match (asked.most, smallest) {
-            (Some(most), _) => most.min(room.max(0)),
-            (None, Some(smallest)) if asked.guess => settings
+        if let Some(model) = model
+            && !policy.models.is_empty()
+            && let Some(limits) = policy.models.get(model)
+        {
+            if let Some((_, limits)) = limits.on.iter().find(|(on, _)| Some(*on) == provider) {
+                lines.add(arena, limits);
+            }
+            lines.add(arena, &limits.any);
+        }
+        if let Some(provider) = provider {
+            lines.add(arena, &policy.providers.list[provider as usize].limits);
+        }
+        lines
+    }
+
+    /// Read every line at `now`, and see what fits.
+    #[inline(always)]
+    fn measure(lines: &mut Lines<'_>, asked: &Asked, settings: &Settings, now: Millis) -> Measure {
+        let least = least(asked, settings);
+        let (mut room, mut smallest) = (i64::MAX, i64::MAX);
+        let (mut refused, mut sealed) = (false, false);
+        for line in &mut lines.list {
+            line.seen = line.counter.look();
+            sealed |= Counter::is_sealed(line.seen);
+            let cap = line.limit.limit.min(line.counter.ceiling());
+            let total = line.counter.total(line.seen, now);
+            refused |= !admits(total, least[line.limit.kind as usize], cap);
+            if line.limit.kind == Kind::Tokens {
+                room = room.min(cap.saturating_sub(total).saturating_sub(asked.stated));
+                smallest = smallest.min(line.limit.limit);
+            }
+        }
+        let output = match asked.most {
+            Some(most) => most.min(room.max(0)),
+            None if asked.guess && lines.count(Kind::Tokens) => settings
                 .estimate_output_tokens
                 .min(share_of(smallest, settings.estimate_share_ppb))
                 .min(room)
                 .max(0),
-            _ => 0,
+            None => 0,
         };
         Measure { output, room, refused, sealed }
     }
 
+    #[inline(always)]
     fn amount(asked: &Asked, measure: &Measure, lines: &Lines<'_>) -> Amount {
-        let counts = |kind: Kind| lines.iter().any(|line| line.limit.kind == kind);
         let cut = asked.most.filter(|most| measure.output < *most).map(|_| asked.expected + measure.output);
         Amount {
-            tokens: if counts(Kind::Tokens) { asked.stated + measure.output } else { 0 },
-            nano: asked.cost.filter(|_| counts(Kind::Budget)).map_or(0, NanoUsd::get),
+            tokens: if lines.count(Kind::Tokens) { asked.stated + measure.output } else { 0 },
+            nano: asked.cost.filter(|_| lines.count(Kind::Budget)).map_or(0, NanoUsd::get),
             cut,
             reason: match (asked.most, measure.output) {
                 (Some(_), _) => HeldReason::Capped,
@@ -202,18 +225,17 @@ impl Engine {
         }
     }
 
-    /// Take what is asked from every line, or nothing. Without `take`, only look.
-    #[inline(always)]
-    pub(crate) fn take_all<'e>(
-        &'e self,
+    /// Take what is asked from every line and open a permit for it, or nothing.
+    pub(crate) fn take_all(
+        &self,
         lines: &mut Lines<'_>,
         asked: &Asked,
         settings: &Settings,
-        now: Millis,
-        take: bool,
-    ) -> Taken<'e> {
+        opening: Opening,
+    ) -> Taken {
+        let now = opening.now;
         for _ in 0..RETRIES {
-            let measure = self.measure(lines, asked, settings, now);
+            let measure = Engine::measure(lines, asked, settings, now);
             if measure.sealed {
                 return Taken::Sealed;
             }
@@ -221,59 +243,63 @@ impl Engine {
                 return Taken::Refused;
             }
             let amount = Engine::amount(asked, &measure, lines);
-            if !take {
-                return Taken::Done(amount, None);
+            if !opening.take {
+                return Taken::Done(Handle { index: 0, generation: 0 }, amount);
             }
-            let Some(held) = self.open_permit(now, settings) else { return Taken::TooMany };
+            let Some(held) = self.permits.take(now, settings.permit_ttl_ms).or_else(|| {
+                // Overdue permits make room.
+                self.sweep(now);
+                self.permits.take(now, settings.permit_ttl_ms)
+            }) else {
+                return Taken::TooMany;
+            };
             match self.take_each(lines, &amount, now, &held) {
-                Take::Taken(_) => return Taken::Done(amount, Some(held)),
-                Take::Sealed => return Taken::Sealed,
-                Take::Refused => {}
+                None => {
+                    let handle = held.handle;
+                    held.record.ends.set(opening.expires_at.get());
+                    held.record.tokens.set(amount.tokens);
+                    held.record.nano.set(amount.nano);
+                    held.record.credential[0].set(opening.credential[0]);
+                    held.record.credential[1].set(opening.credential[1]);
+                    held.leave(State::Open);
+                    return Taken::Done(handle, amount);
+                }
+                Some(Take::Sealed) => return Taken::Sealed,
+                Some(_) => {}
             }
         }
         Taken::Refused
     }
 
+    /// Take from every counter in rank order; where one does not give, give back what was taken and tell why.
     #[inline(always)]
-    fn open_permit(&self, now: Millis, settings: &Settings) -> Option<Held<'_>> {
-        if let Some(held) = self.permits.take(now, settings.permit_ttl_ms) {
-            self.forget_id(&held);
-            return Some(held);
-        }
-        // Overdue permits make room.
-        self.sweep(now);
-        let held = self.permits.take(now, settings.permit_ttl_ms)?;
-        self.forget_id(&held);
-        Some(held)
-    }
-
-    /// Take from every counter in rank order; on a refusal give back what was taken.
-    #[inline(always)]
-    fn take_each(&self, lines: &Lines<'_>, amount: &Amount, now: Millis, held: &Held<'_>) -> Take {
-        for (place, line) in lines.iter().enumerate() {
+    fn take_each(&self, lines: &Lines<'_>, amount: &Amount, now: Millis, held: &Held<'_>) -> Option<Take> {
+        let amounts = amount.by_kind();
+        let mut entries = held.entries();
+        for line in &lines.list {
             let limit = line.limit;
-            let counter = self.arena.get(limit.slot);
-            match counter.take(line.seen, now, amount.of(limit.kind), limit.limit) {
+            match line.counter.take(line.seen, now, amounts[limit.kind as usize], limit.limit) {
                 Take::Taken(epoch) => {
-                    held.push(place, Entry { slot: limit.slot, kind: limit.kind, epoch });
+                    entries.push(Entry { slot: limit.slot, kind: limit.kind, epoch });
                 }
                 failed => {
-                    self.undo(amount, now, held);
-                    return failed;
+                    self.undo(amounts, now, held);
+                    return Some(failed);
                 }
             }
         }
-        Take::Taken(Epoch::default())
+        None
     }
 
     #[cold]
-    fn undo(&self, amount: &Amount, now: Millis, held: &Held<'_>) {
+    fn undo(&self, amounts: [i64; 3], now: Millis, held: &Held<'_>) {
         held.each(|entry, _| {
-            self.arena.get(entry.slot).correct(entry.epoch, -amount.of(entry.kind), 0, 0, now);
+            self.arena.get(entry.slot).correct(entry.epoch, -amounts[entry.kind as usize], 0, 0, now);
         });
     }
 
     /// Every limit that refuses the least that is asked, in rank order, and the output tokens that would fit.
+    #[cold]
     pub(crate) fn violations(
         &self,
         lines: &mut Lines<'_>,
@@ -281,25 +307,25 @@ impl Engine {
         settings: &Settings,
         now: Millis,
     ) -> (Vec<Violation>, Option<i64>) {
+        let least = least(asked, settings);
         let mut violations = Vec::new();
-        for line in lines.iter() {
-            let counter = self.arena.get(line.limit.slot);
+        for line in &lines.list {
+            let counter = &line.counter;
             counter.tidy(now);
             let word = counter.look();
             let cap = line.limit.limit.min(counter.ceiling());
-            let least = least(asked, settings, line.limit.kind);
+            let least = least[line.limit.kind as usize];
             if !admits(counter.total(word, now), least, cap) {
-                violations.push(self.violation(&counter, line.limit, least, now));
+                violations.push(self.violation(counter, line.limit, least, now));
             }
         }
         let refused_tokens = violations.iter().any(|violation| violation.name.kind == Kind::Tokens);
         let fits = asked.most.filter(|_| settings.fit_deny && refused_tokens).and_then(|most| {
-            let room = self.measure(lines, asked, settings, now).room;
+            let room = Engine::measure(lines, asked, settings, now).room;
             // Where what is stated does not fit by itself, or a counter is full, no maximum helps.
-            let helps = lines.iter().filter(|line| line.limit.kind == Kind::Tokens).all(|line| {
-                let counter = self.arena.get(line.limit.slot);
-                let cap = line.limit.limit.min(counter.ceiling());
-                admits(counter.total(line.seen, now), asked.stated, cap)
+            let helps = lines.list.iter().filter(|line| line.limit.kind == Kind::Tokens).all(|line| {
+                let cap = line.limit.limit.min(line.counter.ceiling());
+                admits(line.counter.total(line.seen, now), asked.stated, cap)
             });
             helps.then(|| asked.expected + room.clamp(0, most))
         });
@@ -307,14 +333,15 @@ impl Engine {
     }
 
     /// What every line would show if `amount` had been taken from it.
-    pub(crate) fn told(&self, lines: &Lines<'_>, amount: &Amount, now: Millis) -> Box<[Told]> {
+    #[cold]
+    pub(crate) fn told(lines: &Lines<'_>, amount: &Amount, now: Millis) -> Box<[Told]> {
         let after = |line: &Line<'_>| {
             let kind = line.limit.kind;
-            let reading = self.arena.get(line.limit.slot).read_as(kind, now);
-            let taken = Reading { held: reading.held.saturating_add(amount.of(kind)), ..reading };
+            let reading = line.counter.read_as(kind, now);
+            let taken = Reading { held: reading.held.saturating_add(amount.by_kind()[kind as usize]), ..reading };
             (line.limit.name.clone(), taken)
         };
-        lines.iter().map(after).collect()
+        lines.list.iter().map(after).collect()
     }
 
     /// Count a refusal whose reason is gone already: it met a reservation that was being undone.
@@ -324,19 +351,8 @@ impl Engine {
         }
     }
 
-    fn forget_id(&self, held: &Held<'_>) {
-        let [high, low] = &held.record.id;
-        let id = u128::from(high.get() as u64) << 64 | u128::from(low.get() as u64);
-        if id != 0 {
-            let index = held.handle.index;
-            self.ids.forget(id, |grant| grant.handle.index == index);
-            high.set(0);
-            low.set(0);
-        }
-    }
-
     /// Whether a permit is open.
-    pub(crate) fn is_open(&self, handle: crate::permit::Handle) -> bool {
+    pub(crate) fn is_open(&self, handle: Handle) -> bool {
         matches!(self.permits.state(handle), State::Open | State::Busy)
     }
 }

@@ -264,7 +264,7 @@ impl PriceSource {
         }
     }
 
-    pub(crate) fn of(bits: i64) -> PriceSource {
+    pub(crate) fn of(bits: u32) -> PriceSource {
         match bits & 3 {
             0 => PriceSource::Stated,
             1 => PriceSource::Reported,

@@ -17,9 +17,9 @@ use crate::period::{Epoch, Lattice};
 use crate::policy::{Kind, LimitName};
 use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, Word, lock, sized};
 use crate::units::Millis;
-use crate::window::fixed::{Fixed, seed_word};
+use crate::window::fixed::{Fixed, seed_word, total_at};
 use crate::window::sliding::{Ring, Sliding};
-use crate::window::{Met, Reading, SEALED, Take, UNSEEDED, amount_of, epoch_of, flags_of, pack};
+use crate::window::{Met, Reading, SEALED, ShapeWords, Take, UNSEEDED, amount_of, epoch_of, flags_of, pack};
 
 /// Cells in the first chunk; each further one doubles.
 const FIRST_CHUNK: u32 = sized(64, 8);
@@ -63,9 +63,7 @@ impl Shape {
 struct Cell {
     word: Word,
     used: Word,
-    /// [`Lattice::to_words`], or the sub-window's length and, in `length`, how many of them count.
-    anchor: AtomicI64,
-    length: AtomicI64,
+    shape: ShapeWords,
     /// What a store has granted so far; alone in one process it is no bound.
     ceiling: AtomicI64,
     /// Generation in the upper half, 1 where sliding in the lower.
@@ -143,6 +141,14 @@ fn name_of(meta: &Meta) -> std::sync::MutexGuard<'_, Option<Arc<LimitName>>> {
 impl Arena {
     #[inline(always)]
     fn chunk(&self, index: usize) -> &Chunk {
+        match self.chunks[index].get() {
+            Some(chunk) => chunk,
+            None => self.made(index),
+        }
+    }
+
+    #[cold]
+    fn made(&self, index: usize) -> &Chunk {
         self.chunks[index].get_or_init(|| {
             let length = FIRST_CHUNK << index;
             Chunk {
@@ -237,12 +243,10 @@ impl Arena {
         });
         drop(free);
         let (cell, meta) = (self.cell(number), self.meta(number));
-        let (anchor, length) = match shape {
+        cell.shape.set(match shape {
             Shape::Fixed(lattice) => lattice.to_words(),
             Shape::Sliding(ring) => (ring.sub_ms, ring.live),
-        };
-        cell.anchor.store(anchor, Ordering::Relaxed);
-        cell.length.store(length, Ordering::Relaxed);
+        });
         cell.ceiling.store(i64::MAX, Ordering::Relaxed);
         meta.next.store(0, Ordering::Relaxed);
         let sliding = matches!(shape, Shape::Sliding(_));
@@ -328,17 +332,11 @@ impl<'a> Counter<'a> {
 
     #[inline(always)]
     fn fixed(&self) -> Fixed<'a> {
-        let cell = self.cell;
-        let lattice =
-            Lattice::from_words(cell.anchor.load(Ordering::Relaxed), cell.length.load(Ordering::Relaxed));
-        Fixed { word: &cell.word, used: &cell.used, lattice }
+        Fixed { word: &self.cell.word, used: &self.cell.used, shape: &self.cell.shape }
     }
 
     fn sliding(&self) -> Sliding<'a> {
-        let ring = Ring {
-            sub_ms: self.cell.anchor.load(Ordering::Relaxed),
-            live: self.cell.length.load(Ordering::Relaxed),
-        };
+        let ring = self.cell.shape.ring();
         let slots = self.arena.meta(self.number).ring.get().map_or(&[][..], |slots| slots);
         Sliding { head: &self.cell.word, slots: &slots[..ring.live as usize], ring }
     }
@@ -347,7 +345,7 @@ impl<'a> Counter<'a> {
         if self.is_sliding() {
             Shape::Sliding(self.sliding().ring)
         } else {
-            Shape::Fixed(self.fixed().lattice)
+            Shape::Fixed(self.cell.shape.lattice())
         }
     }
 
@@ -373,7 +371,7 @@ impl<'a> Counter<'a> {
     #[inline(always)]
     pub(crate) fn total(&self, word: u128, now: Millis) -> i64 {
         if !self.is_sliding() {
-            return self.fixed().total(word, now);
+            return total_at(word, now);
         }
         if self.sliding().is_current(word, now) {
             return amount_of(word);
@@ -499,30 +497,44 @@ impl<'a> Counter<'a> {
     /// Correct what was taken in `epoch`: `total` is added to what is taken and `used` to what is used, in that window,
     /// wherever edits have carried it. If it has rolled, `late` (what exceeds the hold) is charged to the current one.
     /// True: in its own window.
+    #[inline(always)]
     pub(crate) fn correct(&self, epoch: Epoch, total: i64, used: i64, late: i64, now: Millis) -> bool {
-        let (mut counter, mut epoch, mut total, mut used) = (*self, epoch, total, used);
+        if !self.is_sliding() && flags_of(self.cell.word.load()) & UNSEEDED == 0 {
+            let met = self.fixed().correct(epoch, total, used, now);
+            return met == Met::Done || self.corrected(met, late, now);
+        }
+        self.corrected(self.correct_here(epoch, total, used, now), late, now)
+    }
+
+    fn correct_here(&self, epoch: Epoch, total: i64, used: i64, now: Millis) -> Met {
+        self.look();
+        if !self.is_sliding() {
+            return self.fixed().correct(epoch, total, used, now);
+        }
+        let (met, owed) = self.sliding().correct(epoch, total, used, now);
+        self.owe(owed, now);
+        met
+    }
+
+    /// What follows from how a correction met this counter: it goes on in the successors.
+    #[cold]
+    fn corrected(&self, mut met: Met, late: i64, now: Millis) -> bool {
+        let mut counter = *self;
         loop {
-            counter.look();
-            let met = if counter.is_sliding() {
-                let (met, owed) = counter.sliding().correct(epoch, total, used, now);
-                counter.owe(owed, now);
-                met
-            } else {
-                counter.fixed().correct(epoch, total, used, now)
-            };
             match met {
                 Met::Done => return true,
                 Met::Rolled => {
                     counter.charge(late, now);
                     return false;
                 }
-                Met::Sealed { epoch: at, total: left, used: left_used } => {
+                Met::Sealed { epoch, total, used } => {
                     let Some(next) = counter.next() else { return true };
-                    let Some(carried) = next.carried(&counter, at) else {
+                    let Some(carried) = next.carried(&counter, epoch) else {
                         next.charge(late, now);
                         return false;
                     };
-                    (counter, epoch, total, used) = (next, carried, left, left_used);
+                    met = next.correct_here(carried, total, used, now);
+                    counter = next;
                 }
             }
         }
@@ -576,7 +588,7 @@ impl<'a> Counter<'a> {
         let at = edited.max(old_shape.start(last));
         let carries = meta.afresh.load(Ordering::Relaxed) == 0
             && match old_shape {
-                Shape::Fixed(lattice) => lattice.contains_or_after(last, edited),
+                Shape::Fixed(_) => last.contains_or_after(edited),
                 Shape::Sliding(_) => true,
             };
         (shape.epoch_at(at), carries)
@@ -631,8 +643,8 @@ impl<'a> Counter<'a> {
         } else {
             let fixed = counter.fixed();
             let word = counter.cell.word.load();
-            let lattice = fixed.lattice;
-            fixed.correct(lattice.window_at(now).max(epoch_of(word)), -fixed.total(word, now), 0, now);
+            let current = counter.cell.shape.lattice().window_at(now).max(epoch_of(word));
+            fixed.correct(current, -total_at(word, now), 0, now);
         }
     }
 

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::admit::{Amount, Lines, Taken, lines, only_shared, price_refuses};
+use crate::admit::{Amount, Lines, Opening, Taken, only_shared, price_refuses};
 use crate::answer::{
     Answer, Denial, Exclusion, Fallbacks, Grant, ModelText, ProviderText, Reason, code_of, longest_wait,
 };
 use crate::engine::Engine;
 use crate::error::{Code, Fault};
 use crate::ids::Claim;
-use crate::permit::{Handle, Held, State};
-use crate::policy::{Key, Policy};
-use crate::request::{Caller, Request, World};
+use crate::permit::{Handle, State};
+use crate::policy::{Key, Kind, Policy};
+use crate::request::{Asked, Caller, Request, World};
 use crate::routing::target::{Drawing, Tape, Target, access, fallback, others, ranked, stated};
 use crate::units::{Millis, NanoUsd};
 
@@ -22,9 +22,18 @@ struct Identity<'p> {
     credential: u128,
 }
 
+impl Identity<'_> {
+    /// What a permit keeps of it: see `Engine::may_act`.
+    #[inline(always)]
+    fn credential(&self) -> [i64; 2] {
+        [self.key.map_or(0, |key| key.serial as i64), self.credential as i64]
+    }
+}
+
 /// What one pass over the targets came to.
 enum Outcome {
-    Permit(Grant),
+    /// `Decision::grant` has it.
+    Permit,
     Denial(Box<Denial>),
     /// An edit has closed a counter of this policy, or what refused is gone already: decide anew.
     Outdated,
@@ -32,9 +41,10 @@ enum Outcome {
 
 /// What became of one target.
 enum Tried {
-    Permit(Grant),
-    /// It cannot serve; the next may.
-    CannotServe(Exclusion, Option<i64>),
+    /// `Decision::grant` has it.
+    Permit,
+    /// It cannot serve; the next may. With the output tokens that would fit there.
+    CannotServe(Box<(Exclusion, Option<i64>)>),
     /// It could serve, but limits that any target meets refuse.
     Denial(Box<Denial>),
     Outdated,
@@ -47,9 +57,9 @@ struct Decision<'a, 'w, W> {
     identity: Identity<'a>,
     now: Millis,
     tape: &'a mut Tape<'w, W>,
-    /// Fingerprint of the idempotency id; zero where there is none.
-    id: u128,
     take: bool,
+    /// Made in its place: handed from function to function it would be copied in each.
+    grant: Option<Grant>,
 }
 
 impl Engine {
@@ -62,7 +72,7 @@ impl Engine {
     pub fn admit(&self, request: &Request<'_>, now: Millis, world: &impl World) -> Result<Answer, Fault> {
         request.check()?;
         let answer = match request.id {
-            None => self.decide(request, now, world, 0, true),
+            None => self.decide(request, now, world, true),
             Some(id) => self.decide_once(request, id, now, world)?,
         };
         match &answer {
@@ -81,7 +91,7 @@ impl Engine {
     /// As [`Engine::admit`], without those of ids.
     pub fn peek(&self, request: &Request<'_>, now: Millis, world: &impl World) -> Result<Answer, Fault> {
         request.check()?;
-        Ok(self.decide(request, now, world, 0, false))
+        Ok(self.decide(request, now, world, false))
     }
 
     /// A request with an idempotency id takes once, however often it is sent while its permit is open.
@@ -112,7 +122,7 @@ impl Engine {
             Claim::Taken { grant, .. } => return Ok(Answer::Permit(*grant)),
             Claim::Ours => {}
         }
-        let answer = self.decide(request, now, world, id, true);
+        let answer = self.decide(request, now, world, true);
         match &answer {
             Answer::Permit(grant) => self.ids.settle_claim(id, Some((digest, grant))),
             Answer::Denial(_) => self.ids.settle_claim(id, None),
@@ -126,34 +136,39 @@ impl Engine {
         match self.permits.state(grant.handle) {
             State::Free | State::Opening => false,
             State::Open | State::Busy => grant.expires_at.get().saturating_add(ttl) > now.get(),
-            _ => self.permits.record(grant.handle).closed.get().saturating_add(ttl) > now.get(),
+            _ => self.permits.record(grant.handle).ends.get().saturating_add(ttl) > now.get(),
         }
     }
 
     /// A refusal by limits is looked at once more, on fresh reads and the fine clock, after overdue permits were swept.
     #[inline(always)]
-    fn decide(&self, request: &Request<'_>, now: Millis, world: &impl World, id: u128, take: bool) -> Answer {
+    fn decide(&self, request: &Request<'_>, now: Millis, world: &impl World, take: bool) -> Answer {
         let mut tape = Tape::new(world);
-        let mut policy = self.policy.load();
         let mut now = now;
         let mut looked_again = false;
         loop {
             tape.rewind();
-            match self.attempt(&policy, request, now, world, &mut tape, id, take) {
-                Outcome::Permit(grant) => return Answer::Permit(grant),
-                Outcome::Denial(denial) if looked_again || !rests_on_limits(&denial) => {
+            let policy = self.policy.load();
+            let identity = match self.identify(&policy, request, now, world) {
+                Ok(identity) => identity,
+                Err(code) => return Answer::Denial(Box::new(Denial::new(code))),
+            };
+            let tape = &mut tape;
+            let mut decision = Decision { policy: &policy, request, identity, now, tape, take, grant: None };
+            match (self.attempt(&mut decision), decision.grant) {
+                (Outcome::Permit, Some(grant)) => return Answer::Permit(grant),
+                (Outcome::Denial(denial), _) if looked_again || !rests_on_limits(&denial) => {
                     return Answer::Denial(denial);
                 }
-                Outcome::Denial(_) => {
+                (Outcome::Denial(_), _) => {
                     looked_again = true;
                     if policy.settings.give_back_on_expiry {
                         self.sweep(now);
                     }
                     now = now.max(world.fine_now());
                 }
-                Outcome::Outdated => {}
+                (Outcome::Outdated | Outcome::Permit, _) => {}
             }
-            policy = self.policy.load();
         }
     }
 
@@ -194,51 +209,35 @@ impl Engine {
     }
 
     #[inline(always)]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call site; a struct would be built only to be taken apart"
-    )]
-    fn attempt<W: World>(
-        &self,
-        policy: &Policy,
-        request: &Request<'_>,
-        now: Millis,
-        world: &W,
-        tape: &mut Tape<'_, W>,
-        id: u128,
-        take: bool,
-    ) -> Outcome {
-        let deny = |code| Outcome::Denial(Box::new(Denial::new(code)));
-        let identity = match self.identify(policy, request, now, world) {
-            Ok(identity) => identity,
-            Err(code) => return deny(code),
-        };
-        if let (Some(tool), Some(key)) = (request.mcp_tool, identity.key) {
+    fn attempt<W: World>(&self, decision: &mut Decision<'_, '_, W>) -> Outcome {
+        let (policy, request) = (decision.policy, decision.request);
+        if let (Some(tool), Some(key)) = (request.mcp_tool, decision.identity.key) {
             let (client, tool) = tool.split_once('/').unwrap_or((tool, ""));
             if !key.mcp.iter().any(|config| *config.client == *client && config.tools.allows(tool)) {
-                return deny(Code::McpToolBlocked);
+                return Outcome::Denial(Box::new(Denial::new(Code::McpToolBlocked)));
             }
         }
-        let mut decision = Decision { policy, request, identity, now, tape, id, take };
-        let Some(model) = request.model else { return self.tool_alone(&mut decision) };
+        let Some(model) = request.model else { return self.tool_alone(decision) };
         let (name, from) = stated(policy, request, model);
         match (decision.identity.key, name) {
-            (Some(key), "") => {
-                let key: &Key = key;
-                self.drawn(&mut decision, key, model)
-            }
-            _ => self.by_name(&mut decision, name, &model[from..], from),
+            (Some(key), "") => self.drawn(decision, key, model),
+            _ => self.by_name(decision, name, &model[from..], from),
         }
     }
 
     /// A tool without a model: no provider and no model takes part.
     fn tool_alone<W: World>(&self, decision: &mut Decision<'_, '_, W>) -> Outcome {
-        let asked = crate::request::Asked { guess: false, ..decision.request.asked };
-        let target =
-            Target { provider: None, name: "", model: "", text: ModelText::None, config: None, after: 0 };
-        let mut lines = lines(decision.policy, decision.identity.key.map(|key| &**key), None, None);
-        self.finish(decision, &target, None, &mut lines, &asked, &|_| Fallbacks::Requested(usize::MAX), true)
-            .into_outcome()
+        let asked = Asked { guess: false, ..decision.request.asked };
+        let target = Target {
+            provider: None,
+            name: "",
+            model: "",
+            text: ModelText::None,
+            config: None,
+            after: usize::MAX,
+        };
+        let mut lines = self.lines(decision.policy, decision.identity.key.map(|key| &**key), None, None);
+        self.finish(decision, &target, None, &mut lines, &asked, true).into_outcome()
     }
 
     /// The provider is stated, or nobody has to be asked which: try it, then the request's own fallbacks.
@@ -251,7 +250,7 @@ impl Engine {
         from: usize,
     ) -> Outcome {
         let target = Target {
-            provider: if name.is_empty() { None } else { decision.policy.provider(name) },
+            provider: decision.provider(name),
             name,
             model,
             text: ModelText::Requested(from),
@@ -260,10 +259,9 @@ impl Engine {
         };
         let own = decision.request.fallbacks.unwrap_or(&[]);
         match self.try_target(decision, &target, own.is_empty()) {
-            Tried::CannotServe(exclusion, fits) if own.is_empty() => {
-                Outcome::Denial(Box::new(denial_by(vec![exclusion], fits).plain()))
+            Tried::CannotServe(found) if !own.is_empty() => {
+                self.fall_back(decision, from, vec![found.0], found.1)
             }
-            Tried::CannotServe(exclusion, fits) => self.fall_back(decision, from, vec![exclusion], fits),
             other => other.into_outcome(),
         }
     }
@@ -290,9 +288,9 @@ impl Engine {
         };
         while let Some(place) = drawing.next(decision.request.sticky, decision.tape) {
             match self.try_target(decision, &target(place), model_is_shared) {
-                Tried::CannotServe(exclusion, would_fit) => {
-                    excluded.push(exclusion);
-                    fits = fits.or(would_fit);
+                Tried::CannotServe(found) => {
+                    excluded.push(found.0);
+                    fits = fits.or(found.1);
                 }
                 other => return other.into_outcome().with_excluded(excluded),
             }
@@ -306,9 +304,9 @@ impl Engine {
                 }
                 let place = key.configs.iter().position(|config| config.id == standby.id);
                 match self.try_target(decision, &target(place.unwrap_or(0)), model_is_shared) {
-                    Tried::CannotServe(exclusion, would_fit) => {
-                        excluded.push(exclusion);
-                        fits = fits.or(would_fit);
+                    Tried::CannotServe(found) => {
+                        excluded.push(found.0);
+                        fits = fits.or(found.1);
                     }
                     other => return other.into_outcome().with_excluded(excluded),
                 }
@@ -345,9 +343,9 @@ impl Engine {
         for index in 0..decision.request.fallbacks.map_or(0, <[&str]>::len) {
             let target = fallback(decision.policy, decision.request, index, from);
             match self.try_target(decision, &target, false) {
-                Tried::CannotServe(exclusion, would_fit) => {
-                    excluded.push(exclusion);
-                    fits = fits.or(would_fit);
+                Tried::CannotServe(found) => {
+                    excluded.push(found.0);
+                    fits = fits.or(found.1);
                 }
                 other => return other.into_outcome().with_excluded(excluded),
             }
@@ -369,43 +367,46 @@ impl Engine {
             None => None,
             Some(key) => match access(policy, key, target, decision.request, decision.tape) {
                 Ok(key_id) => key_id,
-                Err(reason) => return Tried::CannotServe(exclusion(target, None, reason), None),
+                Err(reason) => return cannot_serve(exclusion(target, None, reason), None),
             },
         };
-        let mut lines = lines(policy, key, target.provider, Some(target.model));
-        let asked = decision.request.asked;
-        if price_refuses(&policy.settings, &asked, &lines) {
-            return Tried::CannotServe(exclusion(target, key_id, Reason::PriceUnknown), None);
+        let mut lines = self.lines(policy, key, target.provider, Some(target.model));
+        let asked = &decision.request.asked;
+        if price_refuses(&policy.settings, asked, &lines) {
+            return cannot_serve(exclusion(target, key_id, Reason::PriceUnknown), None);
         }
-        let fallbacks =
-            |decision: &Decision<'_, '_, W>| match (decision.request.fallbacks, key, target.config) {
-                (Some(_), _, _) => Fallbacks::Requested(target.after),
-                (None, Some(key), Some(_)) => others(policy, key, target.model, asked.batch, target.provider),
-                _ => Fallbacks::Requested(usize::MAX),
-            };
-        self.finish(decision, target, key_id, &mut lines, &asked, &fallbacks, model_is_shared)
+        self.finish(decision, target, key_id, &mut lines, asked, model_is_shared)
     }
 
     #[inline(always)]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the last step of one decision, with all that it was decided on"
-    )]
     fn finish<W: World>(
         &self,
         decision: &mut Decision<'_, '_, W>,
         target: &Target<'_>,
         key_id: Option<Arc<str>>,
         lines: &mut Lines<'_>,
-        asked: &crate::request::Asked,
-        fallbacks: &dyn Fn(&Decision<'_, '_, W>) -> Fallbacks,
+        asked: &Asked,
         model_is_shared: bool,
     ) -> Tried {
         let settings = &decision.policy.settings;
-        match self.take_all(lines, asked, settings, decision.now, decision.take) {
-            Taken::Done(amount, held) => {
-                let grant = self.grant(decision, target, key_id, &amount, held, fallbacks(decision), lines);
-                Tried::Permit(grant)
+        let opening = Opening {
+            now: decision.now,
+            expires_at: Millis::new(decision.now.get().saturating_add(settings.permit_ttl_ms)),
+            credential: decision.identity.credential(),
+            take: decision.take,
+        };
+        match self.take_all(lines, asked, settings, opening) {
+            Taken::Done(handle, amount) => {
+                let requests = i64::from(lines.count(Kind::Requests));
+                let (expires_at, fallbacks) = (opening.expires_at, decision.fallbacks(target));
+                let peeked = if decision.take {
+                    Box::default()
+                } else {
+                    Engine::told(lines, &amount, decision.now)
+                };
+                let granted = grant(target, key_id, &amount, handle, requests, fallbacks, expires_at);
+                decision.grant = Some(Grant { peeked, ..granted });
+                Tried::Permit
             }
             Taken::Sealed => Tried::Outdated,
             Taken::TooMany => Tried::Denial(Box::new(Denial::new(Code::TooManyPermits))),
@@ -419,68 +420,73 @@ impl Engine {
                     return Tried::Denial(Box::new(Denial::by_limits(violations, fits)));
                 }
                 let left_out = exclusion(target, key_id, Reason::Limits);
-                Tried::CannotServe(Exclusion { limits: violations, ..left_out }, fits)
+                cannot_serve(Exclusion { limits: violations, ..left_out }, fits)
             }
-        }
-    }
-
-    #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "a permit is made of all of it")]
-    fn grant<W: World>(
-        &self,
-        decision: &Decision<'_, '_, W>,
-        target: &Target<'_>,
-        key_id: Option<Arc<str>>,
-        amount: &Amount,
-        held: Option<Held<'_>>,
-        fallbacks: Fallbacks,
-        lines: &Lines<'_>,
-    ) -> Grant {
-        let ttl = decision.policy.settings.permit_ttl_ms;
-        let expires_at = Millis::new(decision.now.get().saturating_add(ttl));
-        let handle = held.map_or(Handle { index: 0, generation: 0 }, |held| {
-            let record = held.record;
-            record.expires.set(expires_at.get());
-            record.tokens.set(amount.tokens);
-            record.nano.set(amount.nano);
-            record.seen_tokens.set(0);
-            record.seen_nano.set(0);
-            record.flags.set(0);
-            let identity = &decision.identity;
-            record.credential[0].set(identity.key.map_or(0, |key| key.serial as i64));
-            record.credential[1].set(identity.credential as i64);
-            set_halves(&record.id, decision.id);
-            let handle = held.handle;
-            held.leave(State::Open);
-            handle
-        });
-        Grant {
-            handle,
-            provider: match target.provider {
-                Some(number) => ProviderText::Known(number),
-                None if target.name.is_empty() => ProviderText::None,
-                None if target.after > 0 => ProviderText::Fallback(target.after - 1),
-                None => ProviderText::Stated,
-            },
-            model: target.text,
-            key_id,
-            fallbacks,
-            max_output_tokens: amount.cut,
-            held_requests: i64::from(
-                lines.iter().any(|line| line.limit.kind == crate::policy::Kind::Requests),
-            ),
-            held_tokens: amount.tokens,
-            held_nano_usd: amount.nano,
-            held_reason: amount.reason,
-            expires_at,
-            peeked: if decision.take { Box::default() } else { self.told(lines, amount, decision.now) },
         }
     }
 }
 
-fn set_halves(halves: &[crate::permit::Plain; 2], value: u128) {
-    halves[0].set((value >> 64) as u64 as i64);
-    halves[1].set(value as u64 as i64);
+impl<W: World> Decision<'_, '_, W> {
+    /// The number of a provider by its name. Those that the key may use are looked at first: they are few.
+    #[inline(always)]
+    fn provider(&self, name: &str) -> Option<u32> {
+        let list = &self.policy.providers.list;
+        let configs = self.identity.key.map_or(&[][..], |key| &key.configs);
+        let own = configs.iter().find(|config| *list[config.provider as usize].name == *name);
+        match own {
+            Some(config) => Some(config.provider),
+            None if name.is_empty() => None,
+            None => self.policy.provider(name),
+        }
+    }
+
+    /// Where a call may go if its target fails.
+    #[inline(always)]
+    fn fallbacks(&self, target: &Target<'_>) -> Fallbacks {
+        match (self.request.fallbacks, self.identity.key, target.config) {
+            (Some(_), _, _) => Fallbacks::Requested(target.after),
+            (None, Some(key), Some(_)) => {
+                others(self.policy, key, target.model, self.request.asked.batch, target.provider)
+            },
+            _ => Fallbacks::Requested(usize::MAX),
+        }
+    }
+}
+
+#[inline(always)]
+fn grant(
+    target: &Target<'_>,
+    key_id: Option<Arc<str>>,
+    amount: &Amount,
+    handle: Handle,
+    held_requests: i64,
+    fallbacks: Fallbacks,
+    expires_at: Millis,
+) -> Grant {
+    Grant {
+        handle,
+        provider: match target.provider {
+            Some(number) => ProviderText::Known(number),
+            None if target.name.is_empty() => ProviderText::None,
+            None if target.after > 0 => ProviderText::Fallback(target.after - 1),
+            None => ProviderText::Stated,
+        },
+        model: target.text,
+        key_id,
+        fallbacks,
+        max_output_tokens: amount.cut,
+        held_requests,
+        held_tokens: amount.tokens,
+        held_nano_usd: amount.nano,
+        held_reason: amount.reason,
+        expires_at,
+        peeked: Box::default(),
+    }
+}
+
+#[cold]
+fn cannot_serve(exclusion: Exclusion, fits: Option<i64>) -> Tried {
+    Tried::CannotServe(Box::new((exclusion, fits)))
 }
 
 fn exclusion(target: &Target<'_>, key_id: Option<Arc<str>>, reason: Reason) -> Exclusion {
@@ -544,10 +550,10 @@ fn digest(request: &Request<'_>) -> u64 {
 impl Tried {
     fn into_outcome(self) -> Outcome {
         match self {
-            Tried::Permit(grant) => Outcome::Permit(grant),
+            Tried::Permit => Outcome::Permit,
             Tried::Denial(denial) => Outcome::Denial(denial),
-            Tried::CannotServe(exclusion, fits) => {
-                Outcome::Denial(Box::new(denial_by(vec![exclusion], fits).plain()))
+            Tried::CannotServe(found) => {
+                Outcome::Denial(Box::new(denial_by(vec![found.0], found.1).plain()))
             }
             Tried::Outdated => Outcome::Outdated,
         }

@@ -1,7 +1,8 @@
 //! Idempotency ids: claimed before anything is taken, so that a request sent twice takes once.
 //!
 //! An id belongs to a virtual key. It is kept as long as its permit is remembered: the entry names the permit's
-//! handle, and a handle whose record has been given to another permit makes the entry void.
+//! handle, and a handle whose record has been given to another permit makes the entry void. Void entries are dropped
+//! whenever as many ids have come as were left the last time, so that they never outnumber the others for long.
 
 use crate::answer::Grant;
 use crate::policy::Map;
@@ -19,9 +20,18 @@ enum Entry {
 }
 
 #[derive(Debug)]
-pub(crate) struct Ids {
-    shards: [Mutex<Map<u128, Entry>>; SHARDS],
+struct Shard {
+    entries: Map<u128, Entry>,
+    /// How many entries there may be before void ones are dropped.
+    full_at: usize,
 }
+
+#[derive(Debug)]
+pub(crate) struct Ids {
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+const LEAST_FULL: usize = 64;
 
 /// How an id was met.
 pub(crate) enum Claim {
@@ -37,26 +47,34 @@ pub(crate) enum Claim {
 
 impl Default for Ids {
     fn default() -> Ids {
-        Ids { shards: std::array::from_fn(|_| Mutex::new(Map::default())) }
+        let shard = |_| Mutex::new(Shard { entries: Map::default(), full_at: LEAST_FULL });
+        Ids { shards: std::array::from_fn(shard) }
     }
 }
 
 impl Ids {
-    fn shard(&self, id: u128) -> impl core::ops::DerefMut<Target = Map<u128, Entry>> + '_ {
+    fn shard(&self, id: u128) -> impl core::ops::DerefMut<Target = Shard> + '_ {
         lock(&self.shards[id as usize % SHARDS])
     }
 
     /// Claim an id. `remembered` tells whether the permit of an entry is still known.
     pub(crate) fn claim(&self, id: u128, remembered: impl Fn(&Grant) -> bool) -> Claim {
         let mut shard = self.shard(id);
-        match shard.get(&id) {
+        match shard.entries.get(&id) {
             Some(Entry::Deciding) => return Claim::Deciding,
             Some(Entry::Granted { digest, grant }) if remembered(grant) => {
                 return Claim::Taken { digest: *digest, grant: grant.clone() };
             }
             _ => {}
         }
-        shard.insert(id, Entry::Deciding);
+        if shard.entries.len() >= shard.full_at {
+            shard.entries.retain(|_, entry| match entry {
+                Entry::Deciding => true,
+                Entry::Granted { grant, .. } => remembered(grant),
+            });
+            shard.full_at = LEAST_FULL.max(2 * shard.entries.len());
+        }
+        shard.entries.insert(id, Entry::Deciding);
         Claim::Ours
     }
 
@@ -65,19 +83,11 @@ impl Ids {
         let mut shard = self.shard(id);
         match granted {
             Some((digest, grant)) => {
-                shard.insert(id, Entry::Granted { digest, grant: Box::new(grant.clone()) });
+                shard.entries.insert(id, Entry::Granted { digest, grant: Box::new(grant.clone()) });
             }
             None => {
-                shard.remove(&id);
+                shard.entries.remove(&id);
             }
-        }
-    }
-
-    /// Forget the id of a permit whose record is given to another.
-    pub(crate) fn forget(&self, id: u128, is_that_permit: impl Fn(&Grant) -> bool) {
-        let mut shard = self.shard(id);
-        if matches!(shard.get(&id), Some(Entry::Granted { grant, .. }) if is_that_permit(grant)) {
-            shard.remove(&id);
         }
     }
 }

@@ -2,9 +2,8 @@
 //!
 //! A lattice cuts all time into windows without gaps. `1h` anchored at 09:20 has windows from 09:20 to 10:20,
 //! from 10:20 to 11:20 and so on, and backwards before the anchor; calendar `3M` has the quarters of every
-//! year. A window is known by one ordered integer, its [`Epoch`], from which its end comes by an addition and
-//! a multiplication: a counter learns whether its window is still open without dividing, and divides only
-//! when it rolls.
+//! year. A window is known by the instant at which it ends, its [`Epoch`]: a counter learns whether its window
+//! is still open by one comparison, without its lattice, and divides only when it rolls.
 //!
 //! Instants beyond the years -200 to 12000 count as the nearest instant inside, so that no sum can overflow.
 
@@ -23,6 +22,8 @@ const MAX_DIGITS: usize = 10;
 const FIRST_MONDAY_MS: i64 = 4 * DAY_MS;
 const EARLIEST_MS: i64 = days_from_civil(-200, 1) * DAY_MS;
 const LATEST_MS: i64 = days_from_civil(12_000, 1) * DAY_MS;
+/// Beyond every end of a window, and near enough that no calendar arithmetic overflows.
+const FAR_MS: i64 = 1 << 52;
 
 /// A unit of time; `M` and `Y` are months and years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -230,8 +231,8 @@ impl fmt::Display for Duration {
     }
 }
 
-/// A window of one lattice, as one ordered integer: later windows compare greater. It fits 62 bits with its
-/// sign.
+/// A window of one lattice, as one ordered integer: its end in ms. Later windows compare greater. It fits 60
+/// bits with its sign. (A sliding counter's is the number of a sub-window.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Epoch(i64);
 
@@ -255,16 +256,11 @@ impl Epoch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lattice(Shape);
 
-/// The epoch of a rolling window is its start in ms. That of months is `start day << 16 | length in days`, so
-/// that both its ends come out without asking the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     Rolling { anchor_ms: i64, length_ms: NonZeroI64 },
     Months { count: u32 },
 }
-
-const LENGTH_BITS: u32 = 16;
-const LENGTH_MASK: i64 = (1 << LENGTH_BITS) - 1;
 
 impl Lattice {
     /// Windows of `length_ms` at `anchor` and every multiple of the length before and after it. Lengths are
@@ -313,47 +309,44 @@ impl Lattice {
         let now_ms = now.get().clamp(EARLIEST_MS, LATEST_MS);
         match self.0 {
             Shape::Rolling { anchor_ms, length_ms } => {
-                Epoch(now_ms - (now_ms - anchor_ms).rem_euclid(length_ms.get()))
+                Epoch(now_ms - (now_ms - anchor_ms).rem_euclid(length_ms.get()) + length_ms.get())
             }
-            Shape::Months { count } => {
-                let count = i64::from(count);
-                let first = month_of_day(now_ms.div_euclid(DAY_MS)).div_euclid(count) * count;
-                let start = first_day_of_month(first);
-                let length = first_day_of_month(first + count) - start;
-                Epoch(start << LENGTH_BITS | length)
-            }
+            Shape::Months { count } => Epoch(months_at(now_ms, count).1),
         }
     }
 
     /// The first instant of a window.
     #[must_use]
-    #[inline]
     pub fn start(&self, epoch: Epoch) -> Millis {
         Millis::new(match self.0 {
-            Shape::Rolling { .. } => epoch.0,
-            Shape::Months { .. } => (epoch.0 >> LENGTH_BITS).saturating_mul(DAY_MS),
+            Shape::Rolling { length_ms, .. } => epoch.0.saturating_sub(length_ms.get()),
+            Shape::Months { count } => months_at(epoch.0.clamp(-FAR_MS, FAR_MS) - 1, count).0,
         })
     }
 
     /// The first instant after a window, which is the start of the next.
     #[must_use]
-    #[inline]
-    pub fn end(&self, epoch: Epoch) -> Millis {
-        Millis::new(match self.0 {
-            Shape::Rolling { length_ms, .. } => epoch.0.saturating_add(length_ms.get()),
-            Shape::Months { .. } => {
-                ((epoch.0 >> LENGTH_BITS) + (epoch.0 & LENGTH_MASK)).saturating_mul(DAY_MS)
-            }
-        })
+    #[inline(always)]
+    pub const fn end(&self, epoch: Epoch) -> Millis {
+        Millis::new(epoch.0)
     }
+}
 
+impl Epoch {
     /// Whether `now` lies in this window or before it: false exactly where [`Lattice::window_at`] gives a
     /// later one.
     #[must_use]
-    #[inline]
-    pub fn contains_or_after(&self, epoch: Epoch, now: Millis) -> bool {
-        now.get().min(LATEST_MS) < self.end(epoch).get()
+    #[inline(always)]
+    pub fn contains_or_after(self, now: Millis) -> bool {
+        now.get().min(LATEST_MS) < self.0
     }
+}
+
+/// The ends of the group of `count` months that contains an instant, in ms.
+fn months_at(now_ms: i64, count: u32) -> (i64, i64) {
+    let count = i64::from(count);
+    let first = month_of_day(now_ms.div_euclid(DAY_MS)).div_euclid(count) * count;
+    (first_day_of_month(first) * DAY_MS, first_day_of_month(first + count) * DAY_MS)
 }
 
 /// Months since January of year 0.

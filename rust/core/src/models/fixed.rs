@@ -7,26 +7,31 @@ use crate::period::{Epoch, Lattice};
 use crate::sync::Word;
 use crate::units::Millis;
 use crate::window::fixed::Fixed;
-use crate::window::{Take, amount_of, epoch_of, pack};
+use crate::window::{ShapeWords, Take, amount_of, epoch_of, pack};
 
 const LENGTH: i64 = 10;
-const OLD: Epoch = Epoch::from_raw(0);
-const NEW: Epoch = Epoch::from_raw(LENGTH);
+const OLD: Epoch = Epoch::from_raw(LENGTH);
+const NEW: Epoch = Epoch::from_raw(2 * LENGTH);
 const BEFORE_THE_ROLL: Millis = Millis::new(9);
 const AFTER_THE_ROLL: Millis = Millis::new(10);
 
 struct Words {
     word: Word,
     used: Word,
+    shape: ShapeWords,
 }
 
 impl Words {
     fn new(total: i64, used: i64) -> Arc<Words> {
-        Arc::new(Words { word: Word::new(pack(OLD, 0, total)), used: Word::new(pack(OLD, 0, used)) })
+        Arc::new(Words {
+            word: Word::new(pack(OLD, 0, total)),
+            used: Word::new(pack(OLD, 0, used)),
+            shape: ShapeWords::of(Lattice::rolling(Millis::new(0), LENGTH)),
+        })
     }
 
     fn counter(&self) -> Fixed<'_> {
-        Fixed { word: &self.word, used: &self.used, lattice: Lattice::rolling(Millis::new(0), LENGTH) }
+        Fixed { word: &self.word, used: &self.used, shape: &self.shape }
     }
 
     fn take(&self, now: Millis, asked: i64, limit: i64) -> Option<Epoch> {

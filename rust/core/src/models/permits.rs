@@ -174,7 +174,7 @@ fn an_old_handle_never_reads_or_changes_the_permit_that_has_its_record_now() {
 /// A permit that remembers one counter, of this number.
 fn remembering(slab: &Slab, number: u32) -> Held<'_> {
     let held = slab.take(Millis::new(0), 0).expect("room for eight");
-    held.push(0, entry(number));
+    held.entries().push(entry(number));
     held
 }
 

@@ -6,7 +6,7 @@
 mod slab;
 mod steps;
 
-pub(crate) use slab::{Entry, Found, Held, Plain, Slab, State};
+pub(crate) use slab::{Entry, Found, Held, Slab, State};
 pub use steps::Closing;
 
 /// A permit's number, with the generation in which it was given out.

@@ -27,6 +27,8 @@ const FIRST_CHUNK: u32 = sized(256, 4);
 const CHUNKS: usize = 22;
 /// Counters in one body; a longer list goes on in another.
 const ENTRIES: usize = sized(24, 2) as usize;
+/// Records that are looked at before the ring is made longer.
+const LOOKED_AT: u32 = 8;
 
 /// How often a look over all permits waits for one that is in the middle of a step.
 const PATIENCE: u32 = sized(256, 2);
@@ -85,28 +87,22 @@ impl Plain {
     }
 }
 
+/// One cache line for as long as a permit is remembered. Records lie in a ring that is longer than any cache, so what
+/// only an open permit needs is in its body.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Record {
     state: AtomicU64,
-    /// Instants in ms.
-    pub(crate) expires: Plain,
-    pub(crate) closed: Plain,
-    /// What is held on every token counter and on every budget.
+    /// An instant in ms: when it expires (or has expired); once it is settled or released, when that was.
+    pub(crate) ends: Plain,
+    /// What is held on every token counter and on every budget; once it is settled, what was charged.
     pub(crate) tokens: Plain,
     pub(crate) nano: Plain,
-    /// The largest totals that an update told.
-    pub(crate) seen_tokens: Plain,
-    pub(crate) seen_nano: Plain,
-    /// How it was closed: the usage's digest, and the answer.
+    /// What it was settled with.
     pub(crate) digest: Plain,
-    pub(crate) answer_tokens: Plain,
-    pub(crate) answer_nano: Plain,
-    pub(crate) flags: Plain,
     /// The serial of the virtual key, and the lower half of the fingerprint of the value that it came by.
     pub(crate) credential: [Plain; 2],
-    /// Fingerprint of the idempotency id, halves; zero where none was given.
-    pub(crate) id: [Plain; 2],
+    pub(crate) flags: AtomicU32,
     body: AtomicU32,
 }
 
@@ -123,16 +119,25 @@ pub(crate) struct Entry {
 struct StoredEntry {
     slot: AtomicU64,
     epoch: Plain,
-    /// Growth that came after the window had rolled: used there, and no longer part of the hold.
-    charged: Plain,
 }
 
+/// What a permit needs while it can still be corrected.
 #[derive(Debug, Default)]
-struct Body {
-    /// While free: the next one on the stack. In use: where the list goes on. As number + 1.
+#[repr(align(64))]
+pub(crate) struct Body {
+    /// While free: the next one on the stack. In use: where the list of counters goes on. As number + 1.
     next: AtomicU32,
+    /// Free bodies from here down to the bottom of the stack.
+    depth: AtomicU32,
     count: AtomicU32,
+    /// 1 where any of `charged` is not zero.
+    grown: AtomicU32,
+    /// The largest totals that an update told.
+    pub(crate) seen_tokens: Plain,
+    pub(crate) seen_nano: Plain,
     entries: [StoredEntry; ENTRIES],
+    /// Growth that came after the window had rolled: used there, and no longer part of the hold.
+    charged: [Plain; ENTRIES],
 }
 
 #[derive(Debug)]
@@ -140,10 +145,8 @@ struct Body {
 struct Stripe {
     number: u32,
     records: [OnceLock<Box<[Record]>>; CHUNKS],
-    /// Records that exist, and how many of them have been used at least once.
     length: AtomicU32,
-    fresh: AtomicU32,
-    /// Where the oldest record is looked for.
+    /// The next record to take.
     cursor: AtomicU32,
     sweeper: AtomicU32,
     growing: Mutex<()>,
@@ -151,7 +154,9 @@ struct Stripe {
     /// Top of the stack of free bodies: a tag against reuse in the upper half, number + 1 in the lower.
     free_body: AtomicU64,
     made_bodies: AtomicU32,
-    open: AtomicI64,
+    /// Bodies that continue another's list, and those of expired permits: the others in use are open permits'.
+    continuing: AtomicU32,
+    expired: AtomicU32,
 }
 
 /// All permits of one engine.
@@ -166,10 +171,18 @@ pub(crate) struct Slab {
 pub(crate) struct Held<'a> {
     stripe: &'a Stripe,
     pub(crate) record: &'a Record,
+    pub(crate) body: &'a Body,
     pub(crate) handle: Handle,
     /// What it was before.
     pub(crate) was: State,
     left: bool,
+}
+
+/// The list of a new permit's counters, in the making.
+pub(crate) struct Entries<'a> {
+    stripe: &'a Stripe,
+    body: &'a Body,
+    at: usize,
 }
 
 /// How a permit was found.
@@ -187,8 +200,27 @@ fn place(number: u32) -> (usize, usize) {
     (chunk as usize, (from_first - (FIRST_CHUNK << chunk)) as usize)
 }
 
+#[inline(always)]
 fn chunk<T: Default>(chunks: &[OnceLock<Box<[T]>>; CHUNKS], index: usize) -> &[T] {
-    chunks[index].get_or_init(|| (0..FIRST_CHUNK << index).map(|_| T::default()).collect())
+    match chunks[index].get() {
+        Some(chunk) => chunk,
+        None => made(&chunks[index], FIRST_CHUNK << index),
+    }
+}
+
+#[cold]
+fn made<T: Default>(chunk: &OnceLock<Box<[T]>>, length: u32) -> &[T] {
+    chunk.get_or_init(|| (0..length).map(|_| T::default()).collect())
+}
+
+/// What came of looking at one record of the ring.
+enum Claim {
+    /// Ours, in this generation.
+    Ours(u64),
+    /// Somebody's: look at the next.
+    InUse,
+    /// Closed, and remembered.
+    Remembered,
 }
 
 impl Stripe {
@@ -197,14 +229,14 @@ impl Stripe {
             number,
             records: [const { OnceLock::new() }; CHUNKS],
             length: AtomicU32::new(0),
-            fresh: AtomicU32::new(0),
             cursor: AtomicU32::new(0),
             sweeper: AtomicU32::new(0),
             growing: Mutex::new(()),
             bodies: [const { OnceLock::new() }; CHUNKS],
             free_body: AtomicU64::new(0),
             made_bodies: AtomicU32::new(0),
-            open: AtomicI64::new(0),
+            continuing: AtomicU32::new(0),
+            expired: AtomicU32::new(0),
         }
     }
 
@@ -221,81 +253,83 @@ impl Stripe {
     }
 
     /// Try to make a record one's own. `forget`: also one that is closed and still remembered.
-    fn claim(&self, number: u32, now: Millis, remember_ms: i64, forget: bool) -> Option<u64> {
+    #[inline(always)]
+    fn claim(&self, number: u32, now: Millis, remember_ms: i64, forget: bool) -> Claim {
         let record = self.record(number);
         // Acquire: partner of the Release that closed it.
         let seen = record.state.load(Ordering::Acquire);
-        let reusable = match State::of(seen) {
-            State::Free => true,
-            State::Opening | State::Open | State::Busy => false,
-            _ => forget || record.closed.get().saturating_add(remember_ms) <= now.get(),
-        };
-        if !reusable {
-            return None;
+        match State::of(seen) {
+            State::Free => {}
+            State::Opening | State::Open | State::Busy => return Claim::InUse,
+            _ if forget || record.ends.get().saturating_add(remember_ms) <= now.get() => {}
+            _ => return Claim::Remembered,
         }
         let next = word((seen >> 8) + 1, State::Opening);
-        record.state.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        if record.state.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return Claim::InUse;
+        }
         // Partner of the fence in `still`: who reads a value of this life finds this life in the state word.
         fence(Ordering::Release);
-        Some(next >> 8)
+        Claim::Ours(next >> 8)
     }
 
-    /// A record: the oldest one if it is forgotten, else a new one, else (at the bound) the oldest closed one.
+    /// A record: the next in the ring if it is free or forgotten, else a new one, else (at the bound) the oldest closed
+    /// one.
+    #[inline(always)]
     fn take(&self, now: Millis, remember_ms: i64, budget: &AtomicI64) -> Option<(u32, u64)> {
-        let used = self.fresh.load(Ordering::Relaxed).min(self.length.load(Ordering::Relaxed));
-        let mut cursor = self.cursor.load(Ordering::Relaxed);
-        for _ in 0..used.min(8) {
-            let number = cursor % used;
-            if let Some(generation) = self.claim(number, now, remember_ms, false) {
-                self.cursor.store(number + 1, Ordering::Relaxed);
-                return Some((number, generation));
-            }
-            if matches!(
-                State::of(self.record(number).state.load(Ordering::Relaxed)),
-                State::Open | State::Busy | State::Opening
-            ) {
-                cursor = number + 1;
-            } else {
-                break;
-            }
+        let number = self.cursor.load(Ordering::Relaxed);
+        if number < self.length.load(Ordering::Acquire)
+            && let Claim::Ours(generation) = self.claim(number, now, remember_ms, false)
+        {
+            self.cursor.store(number + 1, Ordering::Relaxed);
+            return Some((number, generation));
         }
-        self.fresh_record(now, budget).or_else(|| self.oldest_closed(now, remember_ms))
+        self.take_elsewhere(number, now, remember_ms, budget)
     }
 
-    fn fresh_record(&self, now: Millis, budget: &AtomicI64) -> Option<(u32, u64)> {
+    #[cold]
+    fn take_elsewhere(
+        &self,
+        mut number: u32,
+        now: Millis,
+        remember_ms: i64,
+        budget: &AtomicI64,
+    ) -> Option<(u32, u64)> {
         loop {
             let length = self.length.load(Ordering::Acquire);
-            let fresh = self.fresh.load(Ordering::Relaxed);
-            if fresh < length {
-                // Once counted it is anybody's: a claim that comes too late goes on to the next.
-                if self.fresh.compare_exchange(fresh, fresh + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-                    && let Some(generation) = self.claim(fresh, now, 0, false)
-                {
-                    return Some((fresh, generation));
+            for _ in 0..length.min(LOOKED_AT) {
+                number = if number < length { number } else { 0 };
+                match self.claim(number, now, remember_ms, false) {
+                    Claim::Ours(generation) => {
+                        self.cursor.store(number + 1, Ordering::Relaxed);
+                        return Some((number, generation));
+                    }
+                    Claim::InUse => number += 1,
+                    Claim::Remembered => break,
                 }
-                continue;
             }
-            let _growing = lock(&self.growing);
-            if self.length.load(Ordering::Relaxed) != length {
-                continue;
-            }
-            let granted = grant(budget);
+            let growing = lock(&self.growing);
+            let granted = if self.length.load(Ordering::Relaxed) == length { grant(budget) } else { 1 };
             if granted == 0 {
-                return None;
+                drop(growing);
+                return self.oldest_closed(now, remember_ms);
             }
-            self.length.store(length + granted, Ordering::Release);
+            if self.length.load(Ordering::Relaxed) == length {
+                self.length.store(length + granted, Ordering::Release);
+            }
+            number = length;
         }
     }
 
     fn oldest_closed(&self, now: Millis, remember_ms: i64) -> Option<(u32, u64)> {
         let length = self.length.load(Ordering::Acquire);
-        if self.open.load(Ordering::Relaxed) >= i64::from(length) {
+        if self.open() >= i64::from(length) {
             return None;
         }
         let start = self.cursor.load(Ordering::Relaxed);
         for step in 0..length {
             let number = (start.wrapping_add(step)) % length;
-            if let Some(generation) = self.claim(number, now, remember_ms, true) {
+            if let Claim::Ours(generation) = self.claim(number, now, remember_ms, true) {
                 self.cursor.store(number + 1, Ordering::Relaxed);
                 return Some((number, generation));
             }
@@ -303,6 +337,7 @@ impl Stripe {
         None
     }
 
+    #[inline(always)]
     fn take_body(&self) -> u32 {
         loop {
             // Acquire: partner of the Release in `give_body`; the body's `next` is then the one stored there.
@@ -321,17 +356,32 @@ impl Stripe {
         }
     }
 
+    #[inline(always)]
     fn give_body(&self, number: u32) {
         let body = self.body(number);
-        let mut top = self.free_body.load(Ordering::Relaxed);
+        if body.grown.load(Ordering::Relaxed) != 0 {
+            body.grown.store(0, Ordering::Relaxed);
+            body.charged.iter().for_each(|charged| charged.set(0));
+        }
+        let mut top = self.free_body.load(Ordering::Acquire);
         loop {
+            let below = (top as u32).checked_sub(1).map_or(0, |top| self.body(top).depth.load(Ordering::Relaxed));
+            body.depth.store(below + 1, Ordering::Relaxed);
             body.next.store(top as u32, Ordering::Relaxed);
             let new = (top >> 32).wrapping_add(1) << 32 | u64::from(number + 1);
-            match self.free_body.compare_exchange(top, new, Ordering::Release, Ordering::Relaxed) {
+            match self.free_body.compare_exchange(top, new, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => return,
                 Err(found) => top = found,
             }
         }
+    }
+
+    /// Open permits, and those being made: whose bodies are neither free, nor a continuation, nor an expired permit's.
+    fn open(&self) -> i64 {
+        let top = (self.free_body.load(Ordering::Acquire) as u32).checked_sub(1);
+        let free = top.map_or(0, |top| self.body(top).depth.load(Ordering::Relaxed));
+        let others = self.continuing.load(Ordering::Relaxed) + self.expired.load(Ordering::Relaxed);
+        i64::from(self.made_bodies.load(Ordering::Relaxed)) - i64::from(free) - i64::from(others)
     }
 }
 
@@ -363,29 +413,34 @@ impl Slab {
     /// A record to open a permit in; None where as many are open as may be.
     #[inline(always)]
     pub(crate) fn take(&self, now: Millis, remember_ms: i64) -> Option<Held<'_>> {
-        let first = thread_number() % STRIPES;
-        let mut at = first;
-        loop {
+        let mut at = thread_number() % STRIPES;
+        for _ in 0..STRIPES {
             let stripe = &self.stripes[at];
             if let Some((number, generation)) = stripe.take(now, remember_ms, &self.budget) {
-                let index = number << STRIPE_BITS | stripe.number;
-                let record = stripe.record(number);
-                stripe.open.fetch_add(1, Ordering::Relaxed);
-                let held = Held {
-                    stripe,
-                    record,
-                    handle: Handle { index, generation },
-                    was: State::Free,
-                    left: false,
-                };
-                held.free_bodies();
-                return Some(held);
+                return Some(Slab::opened(stripe, number, generation));
             }
             at = (at + 1) % STRIPES;
-            if at == first {
-                return None;
-            }
         }
+        None
+    }
+
+    #[inline(always)]
+    fn opened(stripe: &Stripe, number: u32, generation: u64) -> Held<'_> {
+        let record = stripe.record(number);
+        if record.body.load(Ordering::Relaxed) != 0 {
+            // It had expired and was never settled.
+            stripe.expired.fetch_sub(1, Ordering::Relaxed);
+            stripe.give_bodies(record);
+        }
+        let mine = stripe.take_body();
+        let body = stripe.body(mine);
+        body.next.store(0, Ordering::Relaxed);
+        body.count.store(0, Ordering::Relaxed);
+        body.seen_tokens.set(0);
+        body.seen_nano.set(0);
+        record.body.store(mine + 1, Ordering::Relaxed);
+        let handle = Handle { index: number << STRIPE_BITS | stripe.number, generation };
+        Held { stripe, record, body, handle, was: State::Free, left: false }
     }
 
     fn stripe(&self, index: u32) -> (&Stripe, u32) {
@@ -433,7 +488,8 @@ impl Slab {
                 )
                 .ok()?;
         }
-        Some(Held { stripe, record, handle, was, left: false })
+        let body = stripe.body(record.body.load(Ordering::Relaxed) - 1);
+        Some(Held { stripe, record, body, handle, was, left: false })
     }
 
     /// Whether a handle still names the closed permit that was just read.
@@ -459,9 +515,9 @@ impl Slab {
         stripe.record(number)
     }
 
-    /// Permits open or expired-and-correctable, and those being made.
+    /// Open permits, and those being made.
     pub(crate) fn open(&self) -> i64 {
-        self.stripes.iter().map(|stripe| stripe.open.load(Ordering::Relaxed)).sum()
+        self.stripes.iter().map(Stripe::open).sum()
     }
 
     /// Look at up to `most` records, going on where the last look ended, and hold each one that is open and whose
@@ -469,12 +525,12 @@ impl Slab {
     pub(crate) fn overdue(&self, now: Millis, most: u32, mut each: impl FnMut(Held<'_>)) -> u64 {
         let mut expired = 0;
         for stripe in &self.stripes {
-            let used = stripe.fresh.load(Ordering::Acquire).min(stripe.length.load(Ordering::Acquire));
-            for _ in 0..most.min(used) {
-                let number = stripe.sweeper.fetch_add(1, Ordering::Relaxed) % used;
+            let length = stripe.length.load(Ordering::Acquire);
+            for _ in 0..most.min(length) {
+                let number = stripe.sweeper.fetch_add(1, Ordering::Relaxed) % length;
                 let record = stripe.record(number);
                 let seen = record.state.load(Ordering::Acquire);
-                if State::of(seen) != State::Open || record.expires.get() > now.get() {
+                if State::of(seen) != State::Open || record.ends.get() > now.get() {
                     continue;
                 }
                 let handle = Handle { index: number << STRIPE_BITS | stripe.number, generation: seen >> 8 };
@@ -491,8 +547,7 @@ impl Slab {
     /// of a step. A sweep's cursor would not do: with two sweeps at once each passes over what the other looks at.
     pub(crate) fn each_correctable(&self, mut each: impl FnMut(Held<'_>)) -> bool {
         for stripe in &self.stripes {
-            let used = stripe.fresh.load(Ordering::Acquire).min(stripe.length.load(Ordering::Acquire));
-            for number in 0..used {
+            for number in 0..stripe.length.load(Ordering::Acquire) {
                 let record = stripe.record(number);
                 let mut tries = 0;
                 loop {
@@ -517,47 +572,82 @@ impl Slab {
     }
 }
 
-impl Held<'_> {
+impl Stripe {
+    /// Give back the bodies of a record.
+    #[inline(always)]
+    fn give_bodies(&self, record: &Record) {
+        let first = record.body.load(Ordering::Relaxed);
+        record.body.store(0, Ordering::Relaxed);
+        let mut number = self.body(first - 1).next.load(Ordering::Relaxed);
+        self.give_body(first - 1);
+        while number != 0 {
+            let next = self.body(number - 1).next.load(Ordering::Relaxed);
+            self.continuing.fetch_sub(1, Ordering::Relaxed);
+            self.give_body(number - 1);
+            number = next;
+        }
+    }
+}
+
+impl Entries<'_> {
     /// Remember a counter that was taken from.
     #[inline(always)]
-    pub(crate) fn push(&self, place: usize, entry: Entry) {
-        let at = place % ENTRIES;
-        if place == 0 {
-            let first = self.stripe.take_body();
-            self.stripe.body(first).next.store(0, Ordering::Relaxed);
-            self.record.body.store(first + 1, Ordering::Relaxed);
-        } else if at == 0 {
-            let more = self.stripe.take_body();
-            self.stripe.body(more).next.store(0, Ordering::Relaxed);
-            self.last_body().next.store(more + 1, Ordering::Relaxed);
+    pub(crate) fn push(&mut self, entry: Entry) {
+        if self.at == ENTRIES {
+            self.go_on();
         }
-        let body = self.last_body();
-        let stored = &body.entries[at];
+        let stored = &self.body.entries[self.at];
         let slot = u64::from(entry.slot.number) << 32 | u64::from(entry.slot.generation);
         stored.slot.store(slot, Ordering::Relaxed);
         stored.epoch.set(entry.epoch.get() << 2 | entry.kind as i64);
-        stored.charged.set(0);
-        body.count.store(at as u32 + 1, Ordering::Relaxed);
+        self.at += 1;
+        self.body.count.store(self.at as u32, Ordering::Relaxed);
     }
 
+    #[cold]
+    fn go_on(&mut self) {
+        let more = self.stripe.take_body();
+        self.stripe.continuing.fetch_add(1, Ordering::Relaxed);
+        self.body.next.store(more + 1, Ordering::Relaxed);
+        self.body = self.stripe.body(more);
+        self.body.next.store(0, Ordering::Relaxed);
+        self.body.count.store(0, Ordering::Relaxed);
+        self.at = 0;
+    }
+}
+
+/// What a permit put into one of its counters outside of its hold.
+pub(crate) struct Charged<'a> {
+    amount: &'a Plain,
+    body: &'a Body,
+}
+
+impl Charged<'_> {
     #[inline(always)]
-    fn last_body(&self) -> &Body {
-        let mut body = self.stripe.body(self.record.body.load(Ordering::Relaxed) - 1);
-        loop {
-            match body.next.load(Ordering::Relaxed) {
-                0 => return body,
-                next => body = self.stripe.body(next - 1),
-            }
-        }
+    pub(crate) fn get(&self) -> i64 {
+        self.amount.get()
+    }
+
+    pub(crate) fn add(&self, amount: i64) {
+        self.body.grown.store(1, Ordering::Relaxed);
+        self.amount.set(self.amount.get().saturating_add(amount));
+    }
+}
+
+impl<'a> Held<'a> {
+    /// The list of a new permit's counters.
+    #[inline(always)]
+    pub(crate) fn entries(&self) -> Entries<'a> {
+        Entries { stripe: self.stripe, body: self.body, at: 0 }
     }
 
     /// Every counter taken from, in rank order, with what was charged outside the hold.
     #[inline(always)]
-    pub(crate) fn each(&self, mut step: impl FnMut(Entry, &Plain)) {
-        let mut number = self.record.body.load(Ordering::Relaxed);
-        while number != 0 {
-            let body = self.stripe.body(number - 1);
-            for stored in &body.entries[..body.count.load(Ordering::Relaxed) as usize] {
+    pub(crate) fn each(&self, mut step: impl FnMut(Entry, Charged<'_>)) {
+        let mut body = self.body;
+        loop {
+            let count = body.count.load(Ordering::Relaxed) as usize;
+            for (stored, amount) in body.entries.iter().zip(&body.charged).take(count) {
                 let slot = stored.slot.load(Ordering::Relaxed);
                 let epoch = stored.epoch.get();
                 let entry = Entry {
@@ -565,19 +655,12 @@ impl Held<'_> {
                     kind: crate::policy::Kind::of(epoch & 3),
                     epoch: Epoch::from_raw(epoch >> 2),
                 };
-                step(entry, &stored.charged);
+                step(entry, Charged { amount, body });
             }
-            number = body.next.load(Ordering::Relaxed);
-        }
-    }
-
-    fn free_bodies(&self) {
-        let mut number = self.record.body.load(Ordering::Relaxed);
-        self.record.body.store(0, Ordering::Relaxed);
-        while number != 0 {
-            let next = self.stripe.body(number - 1).next.load(Ordering::Relaxed);
-            self.stripe.give_body(number - 1);
-            number = next;
+            match body.next.load(Ordering::Relaxed) {
+                0 => return,
+                next => body = self.stripe.body(next - 1),
+            }
         }
     }
 
@@ -591,20 +674,19 @@ impl Held<'_> {
     /// Still locked, but expired: what drops or leaves from here on is an expired permit.
     pub(crate) fn become_expired(mut self, state: State) -> Self {
         if self.was == State::Open {
-            self.stripe.open.fetch_sub(1, Ordering::Relaxed);
+            self.stripe.expired.fetch_add(1, Ordering::Relaxed);
         }
         self.was = state;
         self
     }
 
+    #[inline(always)]
     fn unlock(&self, state: State) {
-        let was_open = matches!(self.was, State::Open) || matches!(self.was, State::Free);
-        let is_open = matches!(state, State::Open);
         if matches!(state, State::Settled | State::Released | State::Free) {
-            self.free_bodies();
-        }
-        if was_open && !is_open {
-            self.stripe.open.fetch_sub(1, Ordering::Relaxed);
+            if matches!(self.was, State::Charged | State::GivenBack) {
+                self.stripe.expired.fetch_sub(1, Ordering::Relaxed);
+            }
+            self.stripe.give_bodies(self.record);
         }
         // Release: partner of the Acquire in `find`, `hold` and `claim`.
         self.record.state.store(word(self.handle.generation, state), Ordering::Release);

@@ -1,6 +1,6 @@
 //! Settle, update, release, expire.
 
-use super::slab::{Found, Plain, Record};
+use super::slab::{Charged, Found, Record};
 use super::{Entry, Handle, Held, State};
 use crate::answer::{PriceSource, Settlement, Violation};
 use crate::arena::{Arena, Slot};
@@ -23,16 +23,16 @@ pub enum Closing {
 /// The digest of "as held": no usage has it but by a chance of 2^-64.
 const AS_HELD: i64 = i64::MIN + 7;
 
-const OVERRUN: i64 = 4;
-const EXPIRED: i64 = 8;
-const REQUEST_RETURNED: i64 = 16;
+const OVERRUN: u32 = 4;
+const EXPIRED: u32 = 8;
+const REQUEST_RETURNED: u32 = 16;
 
 impl Record {
     fn settlement(&self, repeated: bool) -> Settlement {
-        let flags = self.flags.get();
+        let flags = self.flags.load(Ordering::Relaxed);
         Settlement {
-            cost_nano_usd: self.answer_nano.get(),
-            tokens: self.answer_tokens.get(),
+            cost_nano_usd: self.nano.get(),
+            tokens: self.tokens.get(),
             overrun: flags & OVERRUN != 0,
             repeated,
             expired: flags & EXPIRED != 0,
@@ -53,7 +53,7 @@ fn held_on(record: &Record, kind: Kind) -> i64 {
 
 /// A closed permit is remembered for one time to live.
 fn forgotten(record: &Record, policy: &Policy, now: Millis) -> bool {
-    record.closed.get().saturating_add(policy.settings.permit_ttl_ms) <= now.get()
+    record.ends.get().saturating_add(policy.settings.permit_ttl_ms) <= now.get()
 }
 
 fn not_found() -> Fault {
@@ -126,12 +126,11 @@ impl Engine {
             correct_to(&self.arena, entry, charged, held.was, real, hold, now);
         });
         record.digest.set(digest);
-        record.answer_tokens.set(tokens);
-        record.answer_nano.set(cost);
-        record
-            .flags
-            .set(price as i64 | if overrun { OVERRUN } else { 0 } | if expired { EXPIRED } else { 0 });
-        record.closed.set(now.get());
+        record.tokens.set(tokens);
+        record.nano.set(cost);
+        let flags = price as u32 | if overrun { OVERRUN } else { 0 } | if expired { EXPIRED } else { 0 };
+        record.flags.store(flags, Ordering::Relaxed);
+        record.ends.set(now.get());
         let answer = record.settlement(false);
         held.leave(State::Settled);
         Ok(answer)
@@ -162,17 +161,17 @@ impl Engine {
         }
         let record = held.record;
         // What is not told is as it was.
-        let tokens = if totals.says_tokens() { tokens } else { record.seen_tokens.get() };
-        let nano = totals.cost().map_or(record.seen_nano.get(), NanoUsd::get);
-        if tokens < record.seen_tokens.get() {
+        let tokens = if totals.says_tokens() { tokens } else { held.body.seen_tokens.get() };
+        let nano = totals.cost().map_or(held.body.seen_nano.get(), NanoUsd::get);
+        if tokens < held.body.seen_tokens.get() {
             let param = totals.first().map_or("prompt_tokens", |word| word.as_str());
             return Err(Fault::invalid(param, "totals never fall: state all that was used so far"));
         }
-        if nano < record.seen_nano.get() {
+        if nano < held.body.seen_nano.get() {
             return Err(Fault::invalid("cost_usd", "totals never fall: state all that was spent so far"));
         }
-        record.seen_tokens.set(tokens);
-        record.seen_nano.set(nano);
+        held.body.seen_tokens.set(tokens);
+        held.body.seen_nano.set(nano);
         let more_tokens = (tokens - record.tokens.get()).max(0);
         let more_nano = (nano - record.nano.get()).max(0);
         let mut over = Vec::new();
@@ -191,7 +190,7 @@ impl Engine {
             };
             let Some(counter) = self.arena.find(entry.slot) else { return };
             if growth > 0 && !counter.correct(entry.epoch, growth, 0, growth, now) {
-                charged.set(charged.get().saturating_add(growth));
+                charged.add(growth);
             }
             let reading = counter.read_as(entry.kind, now);
             if let Some(name) = counter.name().filter(|name| reading.total() > name.limit) {
@@ -224,7 +223,7 @@ impl Engine {
             Found::Unknown => return Err(not_found()),
             Found::Held(held) => held,
             Found::Closed(record, state) => {
-                let same = (record.flags.get() & REQUEST_RETURNED != 0) == request;
+                let same = (record.flags.load(Ordering::Relaxed) & REQUEST_RETURNED != 0) == request;
                 if forgotten(record, &policy, now) || !self.permits.still(handle, state) {
                     return Err(not_found());
                 }
@@ -249,8 +248,9 @@ impl Engine {
                 correct_to(&self.arena, entry, charged, held.was, 0, hold, now);
             }
         });
-        record.flags.set(if request { REQUEST_RETURNED } else { 0 } | if expired { EXPIRED } else { 0 });
-        record.closed.set(now.get());
+        let flags = if request { REQUEST_RETURNED } else { 0 } | if expired { EXPIRED } else { 0 };
+        record.flags.store(flags, Ordering::Relaxed);
+        record.ends.set(now.get());
         held.leave(State::Released);
         Ok(())
     }
@@ -268,7 +268,7 @@ impl Engine {
         let policy = self.policy.load();
         let mut unfollowed = sealed;
         let seen_all = self.permits.each_correctable(|held| {
-            let overdue = held.was == State::Open && held.record.expires.get() <= now.get();
+            let overdue = held.was == State::Open && held.record.ends.get() <= now.get();
             let held = if overdue { self.expire_held(held, &policy, now) } else { held };
             if held.was != State::Open && forgotten(held.record, &policy, now) {
                 held.leave(State::Free);
@@ -291,7 +291,7 @@ impl Engine {
         policy: &Policy,
         now: Millis,
     ) -> Option<(Held<'a>, bool)> {
-        let overdue = held.record.expires.get() <= now.get();
+        let overdue = held.record.ends.get() <= now.get();
         let mut held = held;
         if held.was == State::Open && overdue {
             held = self.expire_held(held, policy, now);
@@ -323,7 +323,6 @@ impl Engine {
         });
         self.stats.expired.fetch_add(1, Ordering::Relaxed);
         // Remembered from the instant at which it was due, not from the sweep that found it.
-        record.closed.set(record.expires.get());
         held.become_expired(if give_back { State::GivenBack } else { State::Charged })
     }
 }
@@ -336,7 +335,7 @@ const SWEEP: u32 = 4_096;
 /// What was charged outside the hold (growth after its window had rolled) is final, so the hold's own window answers
 /// for the rest. What exceeds the whole hold goes to the current window if the hold's has rolled.
 #[inline(always)]
-fn correct_to(arena: &Arena, entry: Entry, charged: &Plain, was: State, real: i64, hold: i64, now: Millis) {
+fn correct_to(arena: &Arena, entry: Entry, charged: Charged<'_>, was: State, real: i64, hold: i64, now: Millis) {
     let Some(counter) = arena.find(entry.slot) else { return };
     let outside = charged.get();
     let (in_hold, here) = (hold - outside, (real - outside).max(0));

@@ -9,42 +9,48 @@
 //! informs and never decides; `held` is the difference. A reader takes `used` first: the other order could pair an
 //! old total with a newer, larger `used`.
 
-use super::{Met, Reading, SEALED, Take, UNSEEDED, admits, amount_of, epoch_of, flags_of, pack};
-use crate::period::{Epoch, Lattice};
+use super::{Met, Reading, SEALED, ShapeWords, Take, UNSEEDED, admits, amount_of, epoch_of, flags_of, pack};
+use crate::period::Epoch;
 use crate::sync::Word;
 use crate::units::Millis;
 
-/// The two words of a counter and the lattice that its windows lie on.
+/// The two words of a counter and where to read, on a roll, the lattice that its windows lie on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fixed<'a> {
     pub(crate) word: &'a Word,
     pub(crate) used: &'a Word,
-    pub(crate) lattice: Lattice,
+    pub(crate) shape: &'a ShapeWords,
 }
 
 /// The pure step: what a word becomes if `asked` is taken at `now`, and in which window.
 ///
 /// An instant before the word's window counts as that window: time set back opens nothing.
 #[inline(always)]
-fn step(word: u128, lattice: &Lattice, now: Millis, asked: i64, limit: i64) -> Option<(u128, Epoch)> {
-    let (epoch, total) = current(word, lattice, now);
+fn step(word: u128, shape: &ShapeWords, now: Millis, asked: i64, limit: i64) -> Option<(u128, Epoch)> {
+    let (epoch, total) = current(word, shape, now);
     admits(total, asked, limit).then(|| (pack(epoch, 0, total + asked), epoch))
 }
 
 /// The window that counts at `now` and what is taken in it: an expired window is an empty one.
 #[inline(always)]
-fn current(word: u128, lattice: &Lattice, now: Millis) -> (Epoch, i64) {
+fn current(word: u128, shape: &ShapeWords, now: Millis) -> (Epoch, i64) {
     let epoch = epoch_of(word);
-    if lattice.contains_or_after(epoch, now) { (epoch, amount_of(word)) } else { (lattice.window_at(now), 0) }
+    if epoch.contains_or_after(now) { (epoch, amount_of(word)) } else { (rolled(shape, now), 0) }
+}
+
+/// Once in a window: everything else knows its window by the word alone.
+#[cold]
+fn rolled(shape: &ShapeWords, now: Millis) -> Epoch {
+    shape.lattice().window_at(now)
+}
+
+/// What is taken at `now`, as far as a deciding word tells.
+#[inline(always)]
+pub(crate) fn total_at(word: u128, now: Millis) -> i64 {
+    if epoch_of(word).contains_or_after(now) { amount_of(word) } else { 0 }
 }
 
 impl Fixed<'_> {
-    /// What is taken at `now`, as far as `word` (seen before) tells.
-    #[inline(always)]
-    pub(crate) fn total(&self, word: u128, now: Millis) -> i64 {
-        current(word, &self.lattice, now).1
-    }
-
     /// Take `asked` if it fits. `seen` is the word as last read: the first exchange is tried on it.
     #[inline(always)]
     pub(crate) fn take(&self, mut seen: u128, now: Millis, asked: i64, limit: i64) -> Take {
@@ -52,7 +58,7 @@ impl Fixed<'_> {
             if flags_of(seen) & SEALED != 0 {
                 return Take::Sealed;
             }
-            let Some((mut next, epoch)) = step(seen, &self.lattice, now, asked, limit) else {
+            let Some((mut next, epoch)) = step(seen, self.shape, now, asked, limit) else {
                 return Take::Refused;
             };
             if cfg!(canary = "check_then_add") {
@@ -89,7 +95,7 @@ impl Fixed<'_> {
                 return Met::Sealed { epoch, total, used: rising };
             }
             let mut window = epoch;
-            if epoch_of(seen) != epoch || (total > 0 && !self.lattice.contains_or_after(epoch, now)) {
+            if epoch_of(seen) != epoch || (total > 0 && !epoch.contains_or_after(now)) {
                 if !cfg!(canary = "give_back_into_a_new_window") {
                     return Met::Rolled;
                 }
@@ -114,7 +120,7 @@ impl Fixed<'_> {
     pub(crate) fn charge(&self, amount: i64, now: Millis) -> Met {
         let mut seen = self.word.load();
         loop {
-            let (epoch, total) = current(seen, &self.lattice, now);
+            let (epoch, total) = current(seen, self.shape, now);
             if flags_of(seen) & SEALED != 0 {
                 return Met::Sealed { epoch, total: amount, used: amount };
             }
@@ -168,9 +174,10 @@ impl Fixed<'_> {
     pub(crate) fn read(&self, now: Millis) -> Reading {
         let used = self.used.load();
         let word = self.word.load();
-        let (epoch, total) = current(word, &self.lattice, now);
+        let (epoch, total) = current(word, self.shape, now);
         let used = if epoch_of(used) == epoch { amount_of(used).min(total) } else { 0 };
-        Reading { used, held: total - used, start: self.lattice.start(epoch), reset: self.lattice.end(epoch) }
+        let lattice = self.shape.lattice();
+        Reading { used, held: total - used, start: lattice.start(epoch), reset: lattice.end(epoch) }
     }
 
     /// Close both words for ever and give what they hold: (taken, used in the same window). Any number of callers get

@@ -9,8 +9,10 @@ mod ring;
 pub mod single;
 pub mod sliding;
 
-use crate::period::Epoch;
+use crate::period::{Epoch, Lattice};
+use crate::sync::{AtomicI64, Ordering};
 use crate::units::Millis;
+use sliding::Ring;
 
 /// What one counter shows. `used + held` is what decides; `used` never exceeds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,41 @@ pub(crate) enum Met {
     Rolled,
     /// An edit has closed the counter: what is still to be added to this window belongs to its successor.
     Sealed { epoch: Epoch, total: i64, used: i64 },
+}
+
+/// A counter's shape as two integers, in a cell that may be given out anew: those of its lattice, or the length of a
+/// sub-window and how many of them count.
+#[derive(Debug, Default)]
+pub(crate) struct ShapeWords([AtomicI64; 2]);
+
+impl ShapeWords {
+    pub(crate) fn of(lattice: Lattice) -> ShapeWords {
+        let words = ShapeWords::default();
+        words.set(lattice.to_words());
+        words
+    }
+
+    /// Before anyone else can reach the cell.
+    pub(crate) fn set(&self, words: (i64, i64)) {
+        self.0[0].store(words.0, Ordering::Relaxed);
+        self.0[1].store(words.1, Ordering::Relaxed);
+    }
+
+    fn words(&self) -> (i64, i64) {
+        (self.0[0].load(Ordering::Relaxed), self.0[1].load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn lattice(&self) -> Lattice {
+        let (anchor_ms, length) = self.words();
+        Lattice::from_words(anchor_ms, length)
+    }
+
+    #[inline]
+    pub(crate) fn ring(&self) -> Ring {
+        let (sub_ms, live) = self.words();
+        Ring { sub_ms, live }
+    }
 }
 
 /// Flags in the low two bits of a word's upper half, below the epoch.

@@ -1,8 +1,8 @@
 //! Windows on their own, without an engine: one limit, one counter.
 
-use super::fixed::{Fixed, seal_word};
+use super::fixed::{Fixed, seal_word, total_at};
 use super::sliding::{Ring, SLOT_MAX, Sliding};
-use super::{SEALED, Take, admits, amount_of, epoch_of, flags_of, pack};
+use super::{SEALED, ShapeWords, Take, admits, amount_of, epoch_of, flags_of, pack};
 use crate::period::{Epoch, Lattice};
 use crate::sync::Word;
 use crate::units::Millis;
@@ -58,7 +58,7 @@ fn seal_if_empty(word: &Word, total: impl Fn(u128) -> i64) -> bool {
 pub struct FixedWindow {
     word: Word,
     used: Word,
-    lattice: Lattice,
+    shape: ShapeWords,
     limit: i64,
 }
 
@@ -72,12 +72,12 @@ impl FixedWindow {
     /// At most `limit` in every window of a lattice.
     #[must_use]
     pub fn on(limit: i64, lattice: Lattice) -> FixedWindow {
-        FixedWindow { word: before_all(), used: before_all(), lattice, limit }
+        FixedWindow { word: before_all(), used: before_all(), shape: ShapeWords::of(lattice), limit }
     }
 
     #[inline(always)]
     pub(crate) fn fixed(&self) -> Fixed<'_> {
-        Fixed { word: &self.word, used: &self.used, lattice: self.lattice }
+        Fixed { word: &self.word, used: &self.used, shape: &self.shape }
     }
 
     /// Take `cost` if it fits.
@@ -99,30 +99,30 @@ impl FixedWindow {
 
     /// Close it for good if nothing counts at `now`; whether it was closed by this call.
     pub fn close_if_empty(&self, now: Millis) -> bool {
-        seal_if_empty(&self.word, |word| self.fixed().total(word, now))
+        seal_if_empty(&self.word, |word| total_at(word, now))
     }
 
     /// Whether `cost` fits.
     #[must_use]
     pub fn peek(&self, cost: i64, now: Millis) -> bool {
-        admits(self.fixed().total(self.word.load(), now), cost, self.limit)
+        admits(total_at(self.word.load(), now), cost, self.limit)
     }
 
     /// Undo a take, by the instant at which it was made. A window that has rolled is left alone.
     pub fn give_back(&self, cost: i64, taken_at: Millis) {
-        self.fixed().correct(self.lattice.window_at(taken_at), -cost, 0, taken_at);
+        self.fixed().correct(self.shape.lattice().window_at(taken_at), -cost, 0, taken_at);
     }
 
     /// Whether nothing counts at `now`.
     #[must_use]
     pub fn is_empty(&self, now: Millis) -> bool {
-        self.fixed().total(self.word.load(), now) == 0
+        total_at(self.word.load(), now) == 0
     }
 
     /// What the counter shows. All that is taken counts as used.
     #[must_use]
     pub fn status(&self, now: Millis) -> Status {
-        let total = self.fixed().total(self.word.load(), now);
+        let total = total_at(self.word.load(), now);
         let reading = self.fixed().read(now);
         let fits = admits(total, 1, self.limit);
         Status {
