@@ -40,7 +40,8 @@ struct Measure {
     /// Output tokens that fit beside what is stated.
     room: i64,
     refused: bool,
-    sealed: bool,
+    /// A counter is sealed, or has not taken over its predecessor's count yet.
+    closed: bool,
 }
 
 /// What became of an attempt to take.
@@ -58,6 +59,8 @@ pub(crate) enum Taken {
 /// What a permit is made of beside its amounts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening {
+    /// The policy's version.
+    pub(crate) version: u64,
     pub(crate) now: Millis,
     pub(crate) expires_at: Millis,
     /// The serial of the virtual key, and the lower half of the fingerprint of the value that it came by.
@@ -186,10 +189,10 @@ impl Engine {
     fn measure(lines: &mut Lines<'_>, asked: &Asked, settings: &Settings, now: Millis) -> Measure {
         let least = least(asked, settings);
         let (mut room, mut smallest) = (i64::MAX, i64::MAX);
-        let (mut refused, mut sealed) = (false, false);
+        let (mut refused, mut closed) = (false, false);
         for line in &mut lines.list {
-            line.seen = line.counter.look();
-            sealed |= Counter::is_sealed(line.seen);
+            line.seen = line.counter.word();
+            closed |= Counter::is_closed(line.seen);
             let cap = line.limit.limit.min(line.counter.ceiling());
             let total = line.counter.total(line.seen, now);
             refused |= !admits(total, least[line.limit.kind as usize], cap);
@@ -207,7 +210,7 @@ impl Engine {
                 .max(0),
             None => 0,
         };
-        Measure { output, room, refused, sealed }
+        Measure { output, room, refused, closed }
     }
 
     #[inline(always)]
@@ -236,8 +239,11 @@ impl Engine {
         let now = opening.now;
         for _ in 0..RETRIES {
             let measure = Engine::measure(lines, asked, settings, now);
-            if measure.sealed {
-                return Taken::Sealed;
+            if measure.closed {
+                if self.has_sealed(lines, opening.version) {
+                    return Taken::Sealed;
+                }
+                continue;
             }
             if measure.refused {
                 return Taken::Refused;
@@ -253,6 +259,10 @@ impl Engine {
             }) else {
                 return Taken::TooMany;
             };
+            if !self.policy.is(opening.version) {
+                // An edit may have let go of a counter before it could see that this decision is under way.
+                return Taken::Sealed;
+            }
             match self.take_each(lines, &amount, now, &held) {
                 None => {
                     let handle = held.handle;
@@ -269,6 +279,13 @@ impl Engine {
             }
         }
         Taken::Refused
+    }
+
+    /// Whether the policy is older than an edit. Counters that are not are made to take over their predecessors' counts.
+    #[cold]
+    fn has_sealed(&self, lines: &Lines<'_>, version: u64) -> bool {
+        let _reader = self.policy.reader();
+        !self.policy.is(version) || lines.list.iter().any(|line| Counter::is_sealed(line.counter.look()))
     }
 
     /// Take from every counter in rank order; where one does not give, give back what was taken and tell why.

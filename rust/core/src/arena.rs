@@ -2,16 +2,15 @@
 //!
 //! A [`Slot`] names a cell and the generation in which it was given out. A retired counter's generation is raised
 //! before the policy without it is published, so a permit of it that settles later finds another generation and
-//! leaves the cell alone. The cell is given out again only when every older policy has been dropped: until then a
-//! decision on such a policy may still be counting in it.
+//! leaves the cell alone. The cell is given out again only when whoever might still be counting in it has ended: see
+//! [`crate::policy::current`].
 //!
 //! An edit that changes a counter's shape leaves the old cell sealed and points it to a successor. Seeding needs no
 //! particular thread: the successor is published unseeded, and whoever meets it first seals the old cell and carries
 //! its count over. So there is no instant at which a decision on the old policy and one on the new can both take the
 //! last unit, and nobody waits for the editor.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex as OsMutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex as OsMutex, OnceLock};
 
 use crate::period::{Epoch, Lattice};
 use crate::policy::{Kind, LimitName};
@@ -108,8 +107,8 @@ struct Free {
     /// Ready to be given out, without and with a ring.
     fixed: Vec<u32>,
     sliding: Vec<u32>,
-    /// Retired while a policy of this version or an older one may still be in use.
-    resting: VecDeque<(u64, u32)>,
+    /// Retired: a decision that began before may still be counting in them.
+    resting: Vec<u32>,
 }
 
 /// One live counter, looked up.
@@ -262,23 +261,23 @@ impl Arena {
         number
     }
 
-    /// End a counter's life. Before the policy without it (`version`) is published.
-    pub(crate) fn retire(&self, slot: Slot, version: u64) {
+    /// End a counter's life. Before the policy without it is published.
+    pub(crate) fn retire(&self, slot: Slot) {
         let cell = self.cell(slot.number);
         let life = cell.life.load(Ordering::Relaxed);
-        // Release: partner of the load in `Counter::slot` by a permit that settles later.
-        cell.life.store(life.wrapping_add(1 << 32), Ordering::Release);
-        lock(&self.free).resting.push_back((version, slot.number));
+        // SeqCst: partner of the load in `Counter::slot` by a permit that settles later, and comes before the look at the
+        // records in `recycle`.
+        cell.life.store(life.wrapping_add(1 << 32), Ordering::SeqCst);
+        lock(&self.free).resting.push(slot.number);
     }
 
-    /// Give out again what was retired before `oldest`, the oldest policy that may still be in use.
-    pub(crate) fn recycle(&self, oldest: u64) {
+    /// Give out again what was retired, if there is enough of it and `quiet` says that whoever knew it has ended.
+    pub(crate) fn recycle(&self, enough: usize, quiet: impl FnOnce() -> bool) {
         let mut free = lock(&self.free);
-        while let Some(&(version, number)) = free.resting.front() {
-            if version > oldest {
-                break;
-            }
-            free.resting.pop_front();
+        if free.resting.len() < enough || !quiet() {
+            return;
+        }
+        while let Some(number) = free.resting.pop() {
             if self.cell(number).life.load(Ordering::Relaxed) & 1 == 1 {
                 free.sliding.push(number);
             } else {
@@ -293,35 +292,11 @@ impl Arena {
     }
 }
 
-/// The versions of policies that somebody may still be reading.
-#[derive(Debug)]
-pub(crate) struct Readers<T>(VecDeque<(u64, Weak<T>)>);
-
-impl<T> Default for Readers<T> {
-    fn default() -> Readers<T> {
-        Readers(VecDeque::new())
-    }
-}
-
-impl<T> Readers<T> {
-    pub(crate) fn publish(&mut self, version: u64, policy: &Arc<T>) {
-        self.0.push_back((version, Arc::downgrade(policy)));
-    }
-
-    /// The oldest version that is still alive.
-    pub(crate) fn oldest(&mut self) -> u64 {
-        while self.0.front().is_some_and(|(_, policy)| policy.strong_count() == 0) {
-            self.0.pop_front();
-        }
-        self.0.front().map_or(u64::MAX, |(version, _)| *version)
-    }
-}
-
 impl<'a> Counter<'a> {
     #[inline(always)]
     pub(crate) fn slot(&self) -> Slot {
-        // Acquire: partner of the Release in `retire`.
-        let life = self.cell.life.load(Ordering::Acquire);
+        // SeqCst: partner of the store in `retire`.
+        let life = self.cell.life.load(Ordering::SeqCst);
         Slot { number: self.number, generation: (life >> 32) as u32 }
     }
 
@@ -347,6 +322,18 @@ impl<'a> Counter<'a> {
         } else {
             Shape::Fixed(self.cell.shape.lattice())
         }
+    }
+
+    /// The deciding word as it is.
+    #[inline(always)]
+    pub(crate) fn word(&self) -> u128 {
+        self.cell.word.load()
+    }
+
+    /// Whether a deciding word decides nothing: sealed, or not seeded yet.
+    #[inline(always)]
+    pub(crate) fn is_closed(word: u128) -> bool {
+        flags_of(word) != 0
     }
 
     /// The deciding word, seeded.

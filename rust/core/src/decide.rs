@@ -91,6 +91,7 @@ impl Engine {
     /// As [`Engine::admit`], without those of ids.
     pub fn peek(&self, request: &Request<'_>, now: Millis, world: &impl World) -> Result<Answer, Fault> {
         request.check()?;
+        let _reader = self.policy.reader();
         Ok(self.decide(request, now, world, false))
     }
 
@@ -389,7 +390,9 @@ impl Engine {
         model_is_shared: bool,
     ) -> Tried {
         let settings = &decision.policy.settings;
+        let version = decision.policy.version;
         let opening = Opening {
+            version,
             now: decision.now,
             expires_at: Millis::new(decision.now.get().saturating_add(settings.permit_ttl_ms)),
             credential: decision.identity.credential(),
@@ -411,6 +414,10 @@ impl Engine {
             Taken::Sealed => Tried::Outdated,
             Taken::TooMany => Tried::Denial(Box::new(Denial::new(Code::TooManyPermits))),
             Taken::Refused => {
+                let _reader = self.policy.reader();
+                if !self.policy.is(version) {
+                    return Tried::Outdated;
+                }
                 let (violations, fits) = self.violations(lines, asked, settings, decision.now);
                 if violations.is_empty() {
                     // It met a reservation that has been undone since: there is room again.

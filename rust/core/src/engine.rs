@@ -8,18 +8,19 @@ use crate::error::{Code, Fault};
 use crate::ids::Ids;
 use crate::permit::{Handle, Slab, State};
 use crate::policy::credentials::{LONGEST_KEY, Seeds};
+use crate::policy::current::{Current, Published};
 use crate::policy::edit::{Edit, Editor};
 use crate::policy::{Kind, Policy, Settings};
 use crate::request::{KeyHandle, World};
 use crate::stats::Stats;
-use crate::sync::{Guard, Mutex, Swap, lock};
+use crate::sync::{Mutex, lock, sized};
 use crate::units::Millis;
 use crate::window::Reading;
 
 /// Decisions over one configuration. Any number of threads may call it.
 #[derive(Debug)]
 pub struct Engine {
-    pub(crate) policy: Swap<Policy>,
+    pub(crate) policy: Published,
     pub(crate) arena: Arena,
     pub(crate) permits: Slab,
     pub(crate) ids: Ids,
@@ -29,7 +30,7 @@ pub struct Engine {
 }
 
 /// One configuration, for reading names out of it.
-pub struct View(Guard<Policy>);
+pub struct View(Current);
 
 impl View {
     /// The name of a provider by the number in a grant.
@@ -48,7 +49,7 @@ impl Engine {
         let mut editor = Editor::default();
         editor.published(&policy);
         Engine {
-            policy: Swap::new(policy),
+            policy: Published::new(policy),
             arena: Arena::default(),
             permits,
             ids: Ids::default(),
@@ -77,6 +78,7 @@ impl Engine {
     /// drawn from. Then nothing has changed.
     pub fn apply(&self, edits: &[Edit], now: Millis) -> Result<(), Fault> {
         let mut editor = lock(&self.editor);
+        self.arena.recycle(ENOUGH + self.permits.length() / ENOUGH, || self.is_quiet());
         let due = editor.due(now);
         let unfollowed = if due.is_empty() { None } else { self.unfollowed(due, now) };
         let old = self.policy.load();
@@ -100,6 +102,12 @@ impl Engine {
         for slot in successors {
             self.arena.get(slot).look();
         }
+    }
+
+    /// Whether everything that began on an older policy has ended. Asked under the editor's lock, by which what has no
+    /// record and is no reader (an administrator's reset, a snapshot) takes its turn.
+    fn is_quiet(&self) -> bool {
+        self.policy.has_no_reader() && self.permits.are_quiet()
     }
 
     /// A key by its value, with its id.
@@ -223,7 +231,6 @@ impl Engine {
     /// The limits that a permit was taken from, as they are now; of a peek, as they would be after the request.
     #[must_use]
     pub fn limits_of(&self, grant: &Grant, now: Millis) -> Vec<Told> {
-        let _policy = self.policy.load();
         let mut limits = grant.peeked.to_vec();
         if let crate::permit::Found::Held(held) = self.permits.find(grant.handle) {
             held.each(|entry, _| {
@@ -309,3 +316,7 @@ impl Engine {
         }
     }
 }
+
+/// Counters that are let go before it is worth while to look at every permit for whether they can be given out again:
+/// this many, and one for as many permits.
+const ENOUGH: usize = sized(64, 1) as usize;

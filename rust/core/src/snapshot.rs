@@ -53,6 +53,7 @@ impl Engine {
     /// The image: for every limit that has counted anything in its current window what it is, and how much was taken.
     #[must_use]
     pub fn snapshot(&self, now: Millis) -> Vec<u8> {
+        let _editor = lock(&self.editor);
         let policy = self.policy.load();
         let mut image = MAGIC.to_vec();
         Editor::each_limit(&policy, |key, limit| {

@@ -46,20 +46,17 @@ mod imp {
         }
     }
 
-    /// The published value that readers load without waiting.
+    /// A value that is exchanged whole.
     #[derive(Debug)]
     pub(crate) struct Swap<T>(arc_swap::ArcSwap<T>);
-
-    pub(crate) type Guard<T> = arc_swap::Guard<std::sync::Arc<T>>;
 
     impl<T> Swap<T> {
         pub(crate) fn new(value: std::sync::Arc<T>) -> Swap<T> {
             Swap(arc_swap::ArcSwap::new(value))
         }
 
-        #[inline(always)]
-        pub(crate) fn load(&self) -> Guard<T> {
-            self.0.load()
+        pub(crate) fn load(&self) -> std::sync::Arc<T> {
+            self.0.load_full()
         }
 
         /// Readers that began after this returned see the new value; the old one lives until its last reader left.
@@ -67,6 +64,10 @@ mod imp {
             self.0.store(value);
         }
     }
+
+    /// Nothing: steps that are SeqCst have one order by themselves.
+    #[inline(always)]
+    pub(crate) fn checked_fence() {}
 
     /// A small number of this thread, for spreading threads over stripes.
     #[inline]
@@ -149,14 +150,12 @@ mod imp {
     #[derive(Debug)]
     pub(crate) struct Swap<T>(Mutex<std::sync::Arc<T>>);
 
-    pub(crate) type Guard<T> = std::sync::Arc<T>;
-
     impl<T> Swap<T> {
         pub(crate) fn new(value: std::sync::Arc<T>) -> Swap<T> {
             Swap(Mutex::new(value))
         }
 
-        pub(crate) fn load(&self) -> Guard<T> {
+        pub(crate) fn load(&self) -> std::sync::Arc<T> {
             self.0.lock().expect("no panic while held").clone()
         }
 
@@ -170,6 +169,12 @@ mod imp {
         0
     }
 
+    /// loom takes a SeqCst step for an AcqRel one: there the order between two words needs a fence on either side.
+    pub(crate) fn checked_fence() {
+        #[cfg(loom)]
+        fence(Ordering::SeqCst);
+    }
+
     pub(crate) fn wait_a_moment(tries: &mut u32) {
         *tries += 1;
         checker::thread::yield_now();
@@ -177,8 +182,22 @@ mod imp {
 }
 
 pub(crate) use imp::{
-    AtomicI64, AtomicU32, AtomicU64, Guard, Mutex, Ordering, Swap, Word, fence, thread_number, wait_a_moment,
+    AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, Swap, Word, checked_fence, fence, thread_number,
+    wait_a_moment,
 };
+
+/// Real words under every checker: what they count decides nothing.
+mod numbers {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    /// A number that nobody else in this process has.
+    pub(crate) fn next_number() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+pub(crate) use numbers::next_number;
 
 /// Lock, also after a panic in another holder: everything guarded is either rebuilt whole or a plain list.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> impl core::ops::DerefMut<Target = T> + '_ {

@@ -16,7 +16,8 @@ use super::Handle;
 use crate::arena::Slot;
 use crate::period::Epoch;
 use crate::sync::{
-    AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock, sized, thread_number, wait_a_moment,
+    AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, checked_fence, fence, lock, sized, thread_number,
+    wait_a_moment,
 };
 use crate::units::Millis;
 
@@ -265,7 +266,8 @@ impl Stripe {
             _ => return Claim::Remembered,
         }
         let next = word((seen >> 8) + 1, State::Opening);
-        if record.state.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        // SeqCst: see `policy::current`; whoever has the record looks at the version next.
+        if record.state.compare_exchange(seen, next, Ordering::SeqCst, Ordering::Relaxed).is_err() {
             return Claim::InUse;
         }
         // Partner of the fence in `still`: who reads a value of this life finds this life in the state word.
@@ -477,16 +479,11 @@ impl Slab {
     fn hold<'a>(stripe: &'a Stripe, record: &'a Record, handle: Handle, seen: u64) -> Option<Held<'a>> {
         let was = State::of(seen);
         if !cfg!(canary = "settle_not_once") {
-            // AcqRel: partner of the Release in `Held::leave`; one thread alone gets past it.
-            record
-                .state
-                .compare_exchange(
-                    seen,
-                    word(handle.generation, State::Busy),
-                    Ordering::AcqRel,
-                    Ordering::Relaxed,
-                )
-                .ok()?;
+            // Partner of the Release in `Held::leave`: one thread alone gets past it. SeqCst: see `policy::current`; whoever
+            // has the record looks at the lives of its counters next.
+            let busy = word(handle.generation, State::Busy);
+            record.state.compare_exchange(seen, busy, Ordering::SeqCst, Ordering::Relaxed).ok()?;
+            checked_fence();
         }
         let body = stripe.body(record.body.load(Ordering::Relaxed) - 1);
         Some(Held { stripe, record, body, handle, was, left: false })
@@ -541,6 +538,29 @@ impl Slab {
             }
         }
         expired
+    }
+
+    /// Records that there are.
+    pub(crate) fn length(&self) -> usize {
+        self.stripes.iter().map(|stripe| stripe.length.load(Ordering::Relaxed) as usize).sum()
+    }
+
+    /// Whether every record was seen out of anybody's hands: whatever step was under way when this began has ended.
+    pub(crate) fn are_quiet(&self) -> bool {
+        checked_fence();
+        self.stripes.iter().all(|stripe| {
+            (0..stripe.length.load(Ordering::SeqCst)).all(|number| {
+                let mut tries = 0;
+                loop {
+                    // SeqCst: partner of the exchanges in `claim` and `hold`.
+                    match State::of(stripe.record(number).state.load(Ordering::SeqCst)) {
+                        State::Opening | State::Busy if tries >= PATIENCE => return false,
+                        State::Opening | State::Busy => wait_a_moment(&mut tries),
+                        _ => return true,
+                    }
+                }
+            })
+        })
     }
 
     /// Hold every permit that a step may still correct, one after the other. False as soon as one stays in the middle

@@ -4,6 +4,7 @@
 //! change, and publishes it whole; see [`edit`].
 
 pub mod credentials;
+pub(crate) mod current;
 pub mod edit;
 mod table;
 

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Map, Models, Policy, ProviderKey, Set};
-use crate::arena::{Arena, Readers, Slot};
+use crate::arena::{Arena, Slot};
 use crate::error::Fault;
 use crate::units::Millis;
 pub use rows::{CredentialRow, Edit, Entity, KeyRow, LimitRow, NEVER, ProviderConfigRow};
@@ -52,7 +52,6 @@ pub(crate) struct Editor {
     /// Rows that name each provider, and whether it has a row of its own.
     naming: Vec<(u32, bool)>,
     holders: Map<Arc<str>, Holder>,
-    readers: Readers<Policy>,
     /// Sealed counters. From this instant on nobody is expected to follow them any more.
     superseded: VecDeque<(Millis, Slot)>,
     longest_ttl_ms: i64,
@@ -69,10 +68,9 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Editor {
-    /// Note a policy that readers may hold from now on.
-    pub(crate) fn published(&mut self, policy: &Arc<Policy>) {
+    /// Note a policy that permits may be opened on from now on.
+    pub(crate) fn published(&mut self, policy: &Policy) {
         self.longest_ttl_ms = self.longest_ttl_ms.max(policy.settings.permit_ttl_ms);
-        self.readers.publish(policy.version, policy);
     }
 
     /// Sealed counters that can be let go if really nobody follows them.
@@ -94,8 +92,6 @@ impl Editor {
         now: Millis,
     ) -> Result<Draft<'a>, Fault> {
         self.check(edits)?;
-        let oldest = self.readers.oldest();
-        arena.recycle(oldest);
         let mut policy = policy.clone();
         policy.version += 1;
         let mut draft =
@@ -126,7 +122,7 @@ impl Draft<'_> {
             }
         }
         for slot in retired {
-            arena.retire(slot, policy.version);
+            arena.retire(slot);
         }
         let mut successors = Vec::with_capacity(succeeded.len());
         for (old, new) in succeeded {
