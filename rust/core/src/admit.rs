@@ -355,7 +355,8 @@ impl Engine {
         let after = |line: &Line<'_>| {
             let kind = line.limit.kind;
             let reading = line.counter.read_as(kind, now);
-            let taken = Reading { held: reading.held.saturating_add(amount.by_kind()[kind as usize]), ..reading };
+            let taken =
+                Reading { held: reading.held.saturating_add(amount.by_kind()[kind as usize]), ..reading };
             (line.limit.name.clone(), taken)
         };
         lines.list.iter().map(after).collect()

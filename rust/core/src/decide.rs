@@ -402,11 +402,8 @@ impl Engine {
             Taken::Done(handle, amount) => {
                 let requests = i64::from(lines.count(Kind::Requests));
                 let (expires_at, fallbacks) = (opening.expires_at, decision.fallbacks(target));
-                let peeked = if decision.take {
-                    Box::default()
-                } else {
-                    Engine::told(lines, &amount, decision.now)
-                };
+                let peeked =
+                    if decision.take { Box::default() } else { Engine::told(lines, &amount, decision.now) };
                 let granted = grant(target, key_id, &amount, handle, requests, fallbacks, expires_at);
                 decision.grant = Some(Grant { peeked, ..granted });
                 Tried::Permit
@@ -454,7 +451,7 @@ impl<W: World> Decision<'_, '_, W> {
             (Some(_), _, _) => Fallbacks::Requested(target.after),
             (None, Some(key), Some(_)) => {
                 others(self.policy, key, target.model, self.request.asked.batch, target.provider)
-            },
+            }
             _ => Fallbacks::Requested(usize::MAX),
         }
     }
@@ -559,9 +556,7 @@ impl Tried {
         match self {
             Tried::Permit => Outcome::Permit,
             Tried::Denial(denial) => Outcome::Denial(denial),
-            Tried::CannotServe(found) => {
-                Outcome::Denial(Box::new(denial_by(vec![found.0], found.1).plain()))
-            }
+            Tried::CannotServe(found) => Outcome::Denial(Box::new(denial_by(vec![found.0], found.1).plain())),
             Tried::Outdated => Outcome::Outdated,
         }
     }

@@ -13,7 +13,7 @@ use crate::policy::edit::{Edit, Editor};
 use crate::policy::{Kind, Policy, Settings};
 use crate::request::{KeyHandle, World};
 use crate::stats::Stats;
-use crate::sync::{Mutex, lock, sized};
+use crate::sync::{Mutex, lock};
 use crate::units::Millis;
 use crate::window::Reading;
 
@@ -78,7 +78,7 @@ impl Engine {
     /// drawn from. Then nothing has changed.
     pub fn apply(&self, edits: &[Edit], now: Millis) -> Result<(), Fault> {
         let mut editor = lock(&self.editor);
-        self.arena.recycle(ENOUGH + self.permits.length() / ENOUGH, || self.is_quiet());
+        self.arena.recycle(1 + self.permits.length() / LOOKS, || self.is_quiet());
         let due = editor.due(now);
         let unfollowed = if due.is_empty() { None } else { self.unfollowed(due, now) };
         let old = self.policy.load();
@@ -317,6 +317,5 @@ impl Engine {
     }
 }
 
-/// Counters that are let go before it is worth while to look at every permit for whether they can be given out again:
-/// this many, and one for as many permits.
-const ENOUGH: usize = sized(64, 1) as usize;
+/// To look at every permit is worth while for one counter that was let go in as many permits.
+const LOOKS: usize = 1_024;

@@ -185,11 +185,7 @@ fn a_window_of_a_foreign_integer_is_wrong_but_no_panic() {
     for lattice in [Lattice::rolling(Millis::new(7), 1_000), calendar("1M")] {
         for raw in [i64::MIN, i64::MAX] {
             let epoch = Epoch::from_raw(raw);
-            let _ = (
-                lattice.start(epoch),
-                lattice.end(epoch),
-                epoch.contains_or_after(Millis::new(raw)),
-            );
+            let _ = (lattice.start(epoch), lattice.end(epoch), epoch.contains_or_after(Millis::new(raw)));
         }
     }
 }

@@ -367,7 +367,8 @@ impl Stripe {
         }
         let mut top = self.free_body.load(Ordering::Acquire);
         loop {
-            let below = (top as u32).checked_sub(1).map_or(0, |top| self.body(top).depth.load(Ordering::Relaxed));
+            let below =
+                (top as u32).checked_sub(1).map_or(0, |top| self.body(top).depth.load(Ordering::Relaxed));
             body.depth.store(below + 1, Ordering::Relaxed);
             body.next.store(top as u32, Ordering::Relaxed);
             let new = (top >> 32).wrapping_add(1) << 32 | u64::from(number + 1);

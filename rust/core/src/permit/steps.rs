@@ -335,7 +335,15 @@ const SWEEP: u32 = 4_096;
 /// What was charged outside the hold (growth after its window had rolled) is final, so the hold's own window answers
 /// for the rest. What exceeds the whole hold goes to the current window if the hold's has rolled.
 #[inline(always)]
-fn correct_to(arena: &Arena, entry: Entry, charged: Charged<'_>, was: State, real: i64, hold: i64, now: Millis) {
+fn correct_to(
+    arena: &Arena,
+    entry: Entry,
+    charged: Charged<'_>,
+    was: State,
+    real: i64,
+    hold: i64,
+    now: Millis,
+) {
     let Some(counter) = arena.find(entry.slot) else { return };
     let outside = charged.get();
     let (in_hold, here) = (hold - outside, (real - outside).max(0));

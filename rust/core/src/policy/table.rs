@@ -24,21 +24,23 @@ impl<T: Clone> Clone for Node<T> {
     }
 }
 
-/// Entries numbered from 0 to `16^LEVELS - 1`.
+/// Entries numbered from 0 to `16^LEVELS - 1`, in a tree no higher than its largest number needs.
 #[derive(Debug)]
 pub(crate) struct Table<T, const LEVELS: u32> {
     root: Option<Arc<Node<T>>>,
+    /// Levels below the root.
+    height: u32,
 }
 
 impl<T, const LEVELS: u32> Default for Table<T, LEVELS> {
     fn default() -> Self {
-        Table { root: None }
+        Table { root: None, height: 0 }
     }
 }
 
 impl<T, const LEVELS: u32> Clone for Table<T, LEVELS> {
     fn clone(&self) -> Self {
-        Table { root: self.root.clone() }
+        Table { root: self.root.clone(), height: self.height }
     }
 }
 
@@ -50,8 +52,11 @@ fn digit(number: u32, level: u32) -> usize {
 impl<T: Clone, const LEVELS: u32> Table<T, LEVELS> {
     #[inline(always)]
     pub(crate) fn get(&self, number: u32) -> Option<&T> {
+        if number >> (self.height * BITS) >= WIDTH as u32 {
+            return None;
+        }
         let mut node = self.root.as_ref()?;
-        for level in (1..LEVELS).rev() {
+        for level in (1..=self.height).rev() {
             let Node::Inner(links) = &**node else { return None };
             node = links[digit(number, level)].as_ref()?;
         }
@@ -61,8 +66,14 @@ impl<T: Clone, const LEVELS: u32> Table<T, LEVELS> {
 
     /// Set or clear one entry. Readers of an earlier copy see nothing of it.
     pub(crate) fn set(&mut self, number: u32, entry: Option<T>) {
+        while number >> (self.height * BITS) >= WIDTH as u32 && self.height + 1 < LEVELS {
+            let mut links = [const { None }; WIDTH];
+            links[0] = self.root.take();
+            self.root = Some(Arc::new(Node::Inner(links)));
+            self.height += 1;
+        }
         let mut node = &mut self.root;
-        for level in (1..LEVELS).rev() {
+        for level in (1..=self.height).rev() {
             let inner = node.get_or_insert_with(|| Arc::new(Node::Inner([const { None }; WIDTH])));
             let Node::Inner(links) = Arc::make_mut(inner) else { return };
             node = &mut links[digit(number, level)];
@@ -97,6 +108,7 @@ mod tests {
         for number in 0..4096 {
             table.set(number, Some(number * 2));
         }
+        assert_eq!((table.get(4_096), table.get(u32::MAX)), (None, None));
         let before = table.clone();
         table.set(17, Some(1));
         table.set(18, None);
