@@ -157,7 +157,7 @@ impl Fixed<'_> {
         loop {
             let (epoch, used) = (epoch_of(seen), amount_of(seen));
             let lowered = used.min(amount);
-            let current = self.lattice.contains_or_after(epoch, now);
+            let current = epoch.contains_or_after(now);
             if flags_of(seen) & SEALED != 0 || lowered == 0 || !current {
                 return;
             }
