@@ -32,8 +32,11 @@ pub(crate) fn run(workloads: &Workloads, effort: Effort) {
     );
     for (window, time) in &turning {
         // One unit in each sub-window; the oldest counts until it has left whole.
-        let used = window.status(Millis::new(time.get())).used;
-        assert!((about.buckets..=about.buckets + 1).contains(&used), "{used}");
+        let (used, taken) = (window.status(Millis::new(time.get())).used, time.get() / step);
+        assert!(
+            (taken.min(about.buckets)..=taken.min(about.buckets + 1)).contains(&used),
+            "{used} of {taken}"
+        );
     }
     print_ratio("sliding_take", taken, peer);
     print_ratio("sliding_turn", turned, peer);
