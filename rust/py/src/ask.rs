@@ -13,11 +13,14 @@ use crate::answers::{Denial, Handle, Permit, Said};
 use crate::convert;
 use crate::core::Core;
 use crate::engine::Engine;
+use crate::fastcall::leaf;
 use crate::words::{self, Param};
 
 /// The arguments of `admit`, each in its place: see [`place_of`].
 pub(crate) type Given<'a, 'py> = [Option<&'a Bound<'py, PyAny>>; ARGUMENTS];
 const ARGUMENTS: usize = 16;
+/// How many of them may be given by place.
+pub(crate) const BY_PLACE: usize = 4;
 
 /// What `admit` and `peek` were asked, in the core's terms. Texts are borrowed from the arguments.
 pub(crate) struct Ask<'a> {
@@ -151,7 +154,7 @@ impl<'a> Ask<'a> {
                 let model = arguments[MODEL].and_then(|model| model.cast::<PyString>().ok());
                 let (model, said) = (model.cloned().map(Bound::unbind), self.said(&grant));
                 let permit = Permit::new(engine.clone().unbind(), grant, model, said);
-                Ok(Bound::new(py, permit)?.into_any())
+                Ok(leaf(py, permit)?.into_any())
             }
             Answer::Denial(denial) => Ok(Bound::new(py, Denial::new(denial))?.into_any()),
         }
@@ -168,36 +171,47 @@ impl<'a> Ask<'a> {
 }
 
 /// One item of a batch, its values kept alive while the GIL is not held.
-pub(crate) struct Item<'py>([Option<Bound<'py, PyAny>>; ARGUMENTS]);
+pub(crate) enum Item<'py> {
+    Tuple([Option<Bound<'py, PyAny>>; BY_PLACE]),
+    Mapping(Box<[Option<Bound<'py, PyAny>>; ARGUMENTS]>),
+}
 
 impl<'py> Item<'py> {
     /// A mapping with the argument names, or `(key, model, input_tokens, max_output_tokens)`.
     pub(crate) fn read(item: &Bound<'py, PyAny>) -> PyResult<Item<'py>> {
-        let mut values = [const { None }; ARGUMENTS];
         if let Ok(tuple) = item.cast::<PyTuple>() {
-            if !(2..=4).contains(&tuple.len()) {
+            let length = tuple.len();
+            if !(2..=BY_PLACE).contains(&length) {
                 return Err(convert::fault(
                     "requests",
                     "a tuple is (key, model, input_tokens, max_output_tokens)",
                 ));
             }
-            for (place, value) in values.iter_mut().zip(tuple.iter()) {
-                *place = Some(value);
-            }
-            return Ok(Item(values));
+            let value = |place| if place < length { tuple.get_item(place).ok() } else { None };
+            return Ok(Item::Tuple([value(0), value(1), value(2), value(3)]));
         }
         let mapping = convert::mapping(item)
             .ok_or_else(|| convert::fault("requests", "each request is a mapping or a tuple"))?;
+        let mut values = Box::new([const { None }; ARGUMENTS]);
         for (name, value) in mapping.iter() {
             let name = convert::borrowed(&name, "requests")?;
             let place = place_of(name).ok_or_else(|| convert::fault(name, "is not an argument of admit"))?;
             values[place] = Some(value);
         }
-        Ok(Item(values))
+        Ok(Item::Mapping(values))
     }
 
+    #[inline(always)]
     pub(crate) fn given(&self) -> Given<'_, 'py> {
-        self.0.each_ref().map(Option::as_ref)
+        let values: &[Option<Bound<'py, PyAny>>] = match self {
+            Item::Tuple(values) => values,
+            Item::Mapping(values) => &**values,
+        };
+        let mut given = Given::default();
+        for (place, value) in given.iter_mut().zip(values) {
+            *place = value.as_ref();
+        }
+        given
     }
 }
 

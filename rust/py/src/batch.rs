@@ -10,6 +10,7 @@ use crate::ask::{Ask, Item};
 use crate::convert::{self, MAX_ITEMS};
 use crate::core::Core;
 use crate::engine::{Engine, flag};
+use crate::fastcall::leaf;
 use crate::words::{self, Param};
 
 pub(crate) fn admit_many<'py>(
@@ -53,7 +54,7 @@ pub(crate) fn settle_many<'py>(
         (Err(error), _) => Err(error),
         (Ok(_), Some(settled)) => {
             let settled = Settlement::from(settled.map_err(convert::raise)?);
-            Ok(Bound::new(py, settled)?.into_any())
+            Ok(leaf(py, settled)?.into_any())
         }
         (Ok(_), None) => Ok(py.None().into_bound(py)),
     });

@@ -5,10 +5,10 @@ use std::ffi::CStr;
 use pyo3::prelude::*;
 
 use crate::answers::Permit;
-use crate::ask::{self, Ask};
+use crate::ask::{self, Ask, Given};
 use crate::convert;
 use crate::engine::Engine;
-use crate::fastcall::{Call, Method, Shape, install};
+use crate::fastcall::{Call, Method, Shape, install, leaf};
 use crate::words;
 
 /// Give the classes these methods.
@@ -67,7 +67,13 @@ What `admit` would answer now to the same arguments. Takes nothing and spends no
 }
 
 const fn asked(method: &'static str) -> Shape {
-    Shape { method, required: &["key", "model"], by_place: 4, place_of: ask::place_of, others: false }
+    Shape {
+        method,
+        required: &["key", "model"],
+        by_place: ask::BY_PLACE,
+        place_of: ask::place_of,
+        others: false,
+    }
 }
 
 #[inline(always)]
@@ -77,7 +83,8 @@ fn decide<'py>(
     shape: &Shape,
     take: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (arguments, _) = call.placed(shape)?;
+    let mut arguments = Given::default();
+    call.place(shape, &mut arguments)?;
     let core = own.get().ready()?;
     let ask = Ask::read(core, &arguments)?;
     let answer = ask.answer(core, take).map_err(convert::raise)?;
@@ -100,11 +107,13 @@ Replace what `permit` (or its text) holds by what was really used, once: the wor
             "as_held" => Some(3),
             _ => None,
         });
-        let ([permit, prompt, completion, as_held], others) = call.placed(&SHAPE)?;
+        let mut places = [None; 4];
+        let others = call.place(&SHAPE, &mut places)?;
+        let [permit, prompt, completion, as_held] = places;
         let usage = words::read(prompt, completion, others.then(|| call.others(&SHAPE)))?;
         let engine = own.get();
         let settled = engine.settle_handle(engine.permit(permit)?, usage, as_held)?;
-        Ok(Bound::new(own.py(), settled)?.into_any())
+        Ok(leaf(own.py(), settled)?.into_any())
     }
 }
 
@@ -123,7 +132,9 @@ Tell what the stream of `permit` (or its text) has used so far, in all: the word
             "completion_tokens" => Some(2),
             _ => None,
         });
-        let ([permit, prompt, completion], others) = call.placed(&SHAPE)?;
+        let mut places = [None; 3];
+        let others = call.place(&SHAPE, &mut places)?;
+        let [permit, prompt, completion] = places;
         let usage = words::read(prompt, completion, others.then(|| call.others(&SHAPE)))?;
         let engine = own.get();
         engine.update_handle(engine.permit(permit)?, &usage)?.into_pyobject(own.py())
@@ -151,10 +162,12 @@ InvalidError.";
             "as_held" => Some(2),
             _ => None,
         });
-        let ([prompt, completion, as_held], others) = call.placed(&SHAPE)?;
+        let mut places = [None; 3];
+        let others = call.place(&SHAPE, &mut places)?;
+        let [prompt, completion, as_held] = places;
         let usage = words::read(prompt, completion, others.then(|| call.others(&SHAPE)))?;
         let (engine, handle) = own.get().own();
-        Ok(Bound::new(own.py(), engine.settle_handle(handle, usage, as_held)?)?.into_any())
+        Ok(leaf(own.py(), engine.settle_handle(handle, usage, as_held)?)?.into_any())
     }
 }
 
@@ -175,7 +188,9 @@ never fall. Raises InvalidError where one does, ConflictError (permit_closed), N
             "completion_tokens" => Some(1),
             _ => None,
         });
-        let ([prompt, completion], others) = call.placed(&SHAPE)?;
+        let mut places = [None; 2];
+        let others = call.place(&SHAPE, &mut places)?;
+        let [prompt, completion] = places;
         let usage = words::read(prompt, completion, others.then(|| call.others(&SHAPE)))?;
         let (engine, handle) = own.get().own();
         engine.update_handle(handle, &usage)?.into_pyobject(own.py())

@@ -13,7 +13,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
-use pyo3::{Borrowed, PyClass, ffi};
+use pyo3::{Borrowed, PyClass, PyClassInitializer, ffi};
 
 /// One method of a class.
 pub(crate) trait Method {
@@ -52,43 +52,45 @@ pub(crate) struct Shape {
 /// An argument given by name.
 pub(crate) type Named<'a, 'py> = (Borrowed<'a, 'py, PyAny>, &'a Bound<'py, PyAny>);
 
-/// The arguments in their places, and whether there are others.
-pub(crate) type Placed<'a, 'py, const N: usize> = ([Option<&'a Bound<'py, PyAny>>; N], bool);
-
 impl<'a, 'py> Call<'a, 'py> {
+    #[inline]
     fn named(&self) -> impl Iterator<Item = Named<'a, 'py>> {
-        let values = self.values[self.by_place..].iter().map(|value| &**value);
-        self.names.into_iter().flat_map(PyTupleMethods::iter_borrowed).zip(values)
+        let names = self.names;
+        self.values[self.by_place..]
+            .iter()
+            .enumerate()
+            .filter_map(move |(index, value)| Some((names?.get_borrowed_item(index).ok()?, &**value)))
     }
 
-    /// Put every argument in its place.
+    /// Put every argument in its place: whether there are others.
     #[inline(always)]
-    pub(crate) fn placed<const N: usize>(&self, shape: &Shape) -> PyResult<Placed<'a, 'py, N>> {
-        let mut given = [None; N];
+    pub(crate) fn place(
+        &self,
+        shape: &Shape,
+        places: &mut [Option<&'a Bound<'py, PyAny>>],
+    ) -> PyResult<bool> {
         if self.by_place > shape.by_place {
             let (most, count) = (shape.by_place, self.by_place);
             return Err(misuse(shape, format_args!("takes at most {most} by place, {count} were given")));
         }
-        for (place, value) in given.iter_mut().zip(&self.values[..self.by_place]) {
+        for (place, value) in places.iter_mut().zip(&self.values[..self.by_place]) {
             *place = Some(&**value);
         }
-        let others = if self.names.is_some() { self.place_named(shape, &mut given)? } else { false };
-        for (name, value) in shape.required.iter().zip(&given) {
-            if value.is_none() {
-                return Err(misuse(shape, format_args!("missing required argument: '{name}'")));
-            }
+        let others = self.names.is_some() && self.place_named(shape, places)?;
+        match shape.required.iter().zip(&*places).find(|(_, value)| value.is_none()) {
+            Some((name, _)) => Err(misuse(shape, format_args!("missing required argument: '{name}'"))),
+            None => Ok(others),
         }
-        Ok((given, others))
     }
 
-    fn place_named(&self, shape: &Shape, given: &mut [Option<&'a Bound<'py, PyAny>>]) -> PyResult<bool> {
+    fn place_named(&self, shape: &Shape, places: &mut [Option<&'a Bound<'py, PyAny>>]) -> PyResult<bool> {
         let mut others = false;
         for (name, value) in self.named() {
             match place_of(shape, &name) {
-                Some(place) if given[place].is_some() => {
+                Some(place) if places[place].is_some() => {
                     return Err(misuse(shape, format_args!("got multiple values for argument '{}'", *name)));
                 }
-                Some(place) => given[place] = Some(value),
+                Some(place) => places[place] = Some(value),
                 None if shape.others => others = true,
                 None => return Err(misuse(shape, format_args!("got an unexpected argument '{}'", *name))),
             }
@@ -109,6 +111,19 @@ fn place_of(shape: &Shape, name: &Bound<'_, PyAny>) -> Option<usize> {
 #[cold]
 fn misuse(shape: &Shape, what: impl Display) -> PyErr {
     PyTypeError::new_err(format!("{}() {what}", shape.method))
+}
+
+/// A new object that refers to nothing which could refer back to it: the collector of cycles need not look at it.
+/// Permits may be open by the thousand, and every collection would visit each.
+pub(crate) fn leaf<T: PyClass>(
+    py: Python<'_>,
+    value: impl Into<PyClassInitializer<T>>,
+) -> PyResult<Bound<'_, T>> {
+    let object = Bound::new(py, value)?;
+    // SAFETY: it is an object of a class of pyo3's, all of which the collector tracks; to stop that is allowed at any
+    // time, and their deallocation expects it.
+    unsafe { ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) };
+    Ok(object)
 }
 
 /// Give a class its method.

@@ -30,11 +30,9 @@ pub(crate) fn set(usage: &mut Usage, value: &Bound<'_, PyAny>, param: Param<'_>)
     let Some(word) = Word::from_text(param.1) else {
         return Err(convert::fault(param, "is not a usage word"));
     };
-    if value.is_none() { Ok(()) } else { set_word(usage, word, value, param) }
-}
-
-#[inline]
-fn set_word(usage: &mut Usage, word: Word, value: &Bound<'_, PyAny>, param: Param<'_>) -> PyResult<()> {
+    if value.is_none() {
+        return Ok(());
+    }
     let number = match word.form() {
         Form::Count => convert::int(value, param)?,
         Form::Dollars => convert::dollars(value, param, Rounding::Up)?.get(),
@@ -78,11 +76,14 @@ pub(crate) fn read<'a, 'py: 'a>(
     let mut usage = Usage::default();
     for (word, value) in [(Word::PromptTokens, prompt_tokens), (Word::CompletionTokens, completion_tokens)] {
         if let Some(value) = value.filter(|value| !value.is_none()) {
-            set_word(&mut usage, word, value, Param("", word.as_str()))?;
+            let param = Param("", word.as_str());
+            usage.set(word, convert::int(value, param)?).map_err(|fault| refused(fault, param))?;
         }
     }
-    for (name, value) in others.into_iter().flatten() {
-        set(&mut usage, value, Param("", convert::borrowed(&name, "usage")?))?;
+    if let Some(others) = others {
+        for (name, value) in others {
+            set(&mut usage, value, Param("", convert::borrowed(&name, "usage")?))?;
+        }
     }
     Ok(usage)
 }
