@@ -9,6 +9,7 @@ mod chains;
 mod edits;
 mod fixed;
 mod permits;
+mod reuse;
 mod sliding;
 mod tiny;
 

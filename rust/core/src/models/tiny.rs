@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::answer::{Answer, Settlement};
+use crate::answer::{Answer, Denial, Settlement};
 use crate::engine::Engine;
 use crate::error::Fault;
 use crate::period::Duration;
@@ -80,8 +80,8 @@ pub(super) fn handle(engine: &Engine, id: &str) -> KeyHandle {
     engine.handle_of_id(id).expect("the key exists").0
 }
 
-/// Ask for money.
-pub(super) fn ask(engine: &Engine, key: KeyHandle, nano: i64, now: i64) -> Option<Handle> {
+/// Ask for money: the permit, or why there is none.
+pub(super) fn outcome(engine: &Engine, key: KeyHandle, nano: i64, now: i64) -> Result<Handle, Box<Denial>> {
     let now = Millis::new(now);
     let amounts = Amounts { cost: Some(NanoUsd::new(nano)), ..Amounts::default() };
     let request = Request {
@@ -96,12 +96,18 @@ pub(super) fn ask(engine: &Engine, key: KeyHandle, nano: i64, now: i64) -> Optio
         id: None,
     };
     match engine.admit(&request, now, &Still(now)).expect("a good request") {
-        Answer::Permit(grant) => Some(grant.handle),
-        Answer::Denial(denial) => {
-            assert!(!denial.limits.is_empty(), "a refusal names the limits that refuse");
-            None
-        }
+        Answer::Permit(grant) => Ok(grant.handle),
+        Answer::Denial(denial) => Err(denial),
     }
+}
+
+/// Ask for money that only limits may refuse.
+pub(super) fn ask(engine: &Engine, key: KeyHandle, nano: i64, now: i64) -> Option<Handle> {
+    let answer = outcome(engine, key, nano, now);
+    if let Err(denial) = &answer {
+        assert!(!denial.limits.is_empty(), "a refusal names the limits that refuse");
+    }
+    answer.ok()
 }
 
 pub(super) fn spent(nano: i64) -> Usage {

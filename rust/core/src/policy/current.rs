@@ -109,7 +109,7 @@ impl Published {
         // SeqCst: partner of the store above. The exchange that took the record comes before it in the one order of
         // all such steps, the editor's look at the records after that store.
         // A policy may be met before its version is: then it is newer, and nobody waits for the editor to say so.
-        self.version.load(Ordering::SeqCst) <= version
+        cfg!(canary = "version_not_looked_at") || self.version.load(Ordering::SeqCst) <= version
     }
 }
 
