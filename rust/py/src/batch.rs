@@ -26,12 +26,11 @@ pub(crate) fn admit_many<'py>(
         let decided = |ask: &PyResult<Ask<'_>>| ask.as_ref().ok().map(|ask| ask.answer(core, true));
         asks.iter().map(decided).collect()
     });
-    let told = items.iter().zip(asks).zip(answers).map(|((item, ask), answer)| {
-        let (ask, item) = (ask?, item.as_ref().map_err(|error| error.clone_ref(py))?);
-        match answer {
-            Some(answer) => ask.object(own, &item.given(), answer.map_err(convert::raise)?),
-            None => Ok(py.None().into_bound(py)),
-        }
+    let told = items.iter().zip(&asks).zip(answers).map(|((item, ask), answer)| match (item, ask, answer) {
+        (Ok(item), Ok(ask), Some(Ok(answer))) => ask.object(own, &item.given(), answer),
+        (_, _, Some(Err(fault))) => Err(convert::raise(fault)),
+        (_, Err(error), _) | (Err(error), _, _) => Err(error.clone_ref(py)),
+        (Ok(_), Ok(_), None) => Ok(py.None().into_bound(py)),
     });
     PyList::new(py, told.map(|answer| or_fault(py, answer)))
 }
