@@ -19,14 +19,15 @@ use crate::units::{Millis, NanoUsd};
 struct Identity<'p> {
     key: Option<&'p Arc<Key>>,
     /// Fingerprint of the value that was presented; of a key that came by handle, of its first.
-    credential: u128,
+    /// The lower half of the fingerprint of what it came by.
+    credential: i64,
 }
 
 impl Identity<'_> {
     /// What a permit keeps of it: see `Engine::may_act`.
     #[inline(always)]
     fn credential(&self) -> [i64; 2] {
-        [self.key.map_or(0, |key| key.serial as i64), self.credential as i64]
+        [self.key.map_or(0, |key| key.serial as i64), self.credential]
     }
 }
 
@@ -204,8 +205,7 @@ impl Engine {
         if !key.active || now >= key.expires_at {
             return Err(Code::VirtualKeyBlocked);
         }
-        let first = || key.credentials.first().and_then(|credential| credential.fingerprint);
-        let credential = presented.or_else(first).unwrap_or(0);
+        let credential = presented.map_or(key.fingerprint, |presented| presented as i64);
         Ok(Identity { key: Some(key), credential })
     }
 

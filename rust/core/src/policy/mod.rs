@@ -281,10 +281,19 @@ pub(crate) struct Key {
     pub(crate) limits: Limits,
     /// In the order of their ids.
     pub(crate) configs: Box<[ProviderConfig]>,
-    /// Draws among the configs that have a weight above zero; None where none has.
+    /// Draws among the configs that have a weight above zero; None where fewer than two have.
     pub(crate) sampler: Option<Sampler>,
     pub(crate) mcp: Box<[McpConfig]>,
     pub(crate) credentials: Box<[Credential]>,
+    /// The lower half of the first credential's fingerprint (zero where there is none), in the key itself: the list is
+    /// a line of memory of its own, which a decision by handle would fetch for it.
+    pub(crate) fingerprint: i64,
+}
+
+impl Key {
+    pub(crate) fn fingerprint_of(credentials: &[Credential]) -> i64 {
+        credentials.first().and_then(|first| first.fingerprint).unwrap_or(0) as i64
+    }
 }
 
 /// A team, resolved.

@@ -63,11 +63,13 @@ impl Editor {
     }
 }
 
-/// A sampler over the weights; None where nothing can be drawn. An entry without a weight is never drawn.
+/// A sampler over the weights; None where there is no choice. An entry without a weight is never drawn.
 pub(super) fn draw_among(weights: impl Iterator<Item = Option<f64>>) -> Result<Option<Sampler>, Fault> {
     let weights: Vec<f64> = weights.map(|weight| weight.unwrap_or(0.0)).collect();
     if weights.iter().all(|weight| *weight == 0.0) {
         return Ok(None);
     }
-    Sampler::new(&weights).map(Some).map_err(|fault| Fault::invalid("weight", fault.to_string()))
+    let sampler = Sampler::new(&weights).map_err(|fault| Fault::invalid("weight", fault.to_string()))?;
+    let drawable = weights.iter().filter(|weight| **weight > 0.0).count();
+    Ok((drawable > 1).then_some(sampler))
 }

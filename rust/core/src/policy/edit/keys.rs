@@ -92,6 +92,7 @@ impl Draft<'_> {
                     tools: Models::new(tools.clone()),
                 })
                 .collect(),
+            fingerprint: Key::fingerprint_of(&credentials),
             credentials,
         };
         self.policy.keys.set(number, Some(Arc::new(key)));
@@ -144,6 +145,7 @@ impl Draft<'_> {
                     credential.fingerprint = Some(fingerprint);
                 }
             }
+            key.fingerprint = Key::fingerprint_of(&key.credentials);
             self.policy.keys.set(known.key, Some(Arc::new(key)));
         }
     }
