@@ -3,10 +3,15 @@
 //! The steps of one permit (update, settle, release, expiry) run one after the other under its own state word.
 //! Each corrects the permit's counters by a difference, in the window of the hold where that is still current.
 
+mod body;
+mod record;
+mod ring;
 mod slab;
 mod steps;
 
-pub(crate) use slab::{Entry, Found, Held, Slab, State};
+pub(crate) use body::Entry;
+pub(crate) use record::State;
+pub(crate) use slab::{Found, Held, Slab};
 pub use steps::Closing;
 
 /// A permit's number, with the generation in which it was given out.

@@ -1,6 +1,8 @@
 //! Settle, update, release, expire.
 
-use super::slab::{Charged, Found, Record};
+use super::body::Charged;
+use super::record::Record;
+use super::slab::Found;
 use super::{Entry, Handle, Held, State};
 use crate::answer::{PriceSource, Settlement, Violation};
 use crate::arena::{Arena, Slot};

@@ -43,11 +43,12 @@ impl Sliding<'_> {
             }
             let newest = epoch_of(seen).get();
             let index = self.ring.index(newest, now).max(newest);
-            // A refusal moves nothing: what no slot leaves room for is refused before the head turns.
-            if index > newest && !admits(self.live_total(now), asked, limit) {
-                return (Take::Refused, owed);
-            }
             if index > newest {
+                // A refusal moves nothing: what no slot leaves room for is refused before the head turns. The head counts
+                // at least what the slots do, so where it has room they need not be asked.
+                if !admits(amount_of(seen), asked, limit) && !admits(self.live_total(now), asked, limit) {
+                    return (Take::Refused, owed);
+                }
                 owed += self.turn(seen, index).unwrap_or(0);
                 seen = self.head.load();
                 continue;
@@ -83,32 +84,41 @@ impl Sliding<'_> {
             let _ = self.head.cas(seen, pack(Epoch::from_raw(index), 0, amount_of(seen)));
             return Some(owed);
         }
+        let newest = epoch_of(seen).get();
         self.head.cas(seen, pack(Epoch::from_raw(index), 0, amount_of(seen))).ok()?;
-        Some(self.close_left(index).1)
+        Some(self.close_leaving(newest, index))
+    }
+
+    /// Close the slots whose sub-windows leave by a turn from `newest` to `index`. What could not be taken out of a sealed
+    /// head. A slot that a late adder opened after its sub-window had left is not among them: it is closed before
+    /// anything is refused, or by whoever needs the slot.
+    fn close_leaving(&self, newest: i64, index: i64) -> i64 {
+        if index - newest >= self.ring.live {
+            return self.close_left(index).1;
+        }
+        let leaving = newest - self.ring.live + 1..=index - self.ring.live;
+        leaving.map(|q| self.close(&self.slots[self.ring.place(q)], index).1).sum()
     }
 
     /// Close every slot whose sub-window has left when the newest is `index`. Whether anything was freed, and what
     /// could not be taken out of a sealed head. Any thread may help: a slot is closed once.
     fn close_left(&self, index: i64) -> (bool, i64) {
-        let (mut freed, mut owed) = (false, 0);
-        for word in self.slots {
-            let mut seen = word.load();
-            loop {
-                let slot = Slot::unpack(seen);
-                if slot.state != State::Open || self.is_live(slot.tag, index) {
-                    break;
-                }
-                match word.cas(seen, Slot { total: 0, used: 0, state: State::Closed, ..slot }.pack()) {
-                    Ok(_) => {
-                        freed |= slot.total > 0;
-                        owed += self.lower_head(slot.total);
-                        break;
-                    }
-                    Err(found) => seen = found,
-                }
+        let closed = self.slots.iter().map(|word| self.close(word, index));
+        closed.fold((false, 0), |(freed, owed), (more, left)| (freed | more, owed + left))
+    }
+
+    fn close(&self, word: &Word, index: i64) -> (bool, i64) {
+        let mut seen = word.load();
+        loop {
+            let slot = Slot::unpack(seen);
+            if slot.state != State::Open || self.is_live(slot.tag, index) {
+                return (false, 0);
+            }
+            match word.cas(seen, Slot { total: 0, used: 0, state: State::Closed, ..slot }.pack()) {
+                Ok(_) => return (slot.total > 0, self.lower_head(slot.total)),
+                Err(found) => seen = found,
             }
         }
-        (freed, owed)
     }
 
     /// Whether a tag is one of the sub-windows that count when the newest is `index` (or one just ahead of a reader

@@ -1,25 +1,26 @@
 //! From a request to an answer: identity, access, choice of a target, price, limits.
 
+mod once;
+mod order;
+mod refusal;
+
 use std::sync::Arc;
 
 use crate::admit::{Amount, Lines, Opening, Taken, only_shared, price_refuses};
-use crate::answer::{
-    Answer, Denial, Exclusion, Fallbacks, Grant, ModelText, ProviderText, Reason, code_of, longest_wait,
-};
+use crate::answer::{Answer, Denial, Exclusion, Fallbacks, Grant, ModelText, ProviderText, Reason};
 use crate::engine::Engine;
 use crate::error::{Code, Fault};
-use crate::ids::Claim;
-use crate::permit::{Handle, State};
+use crate::permit::Handle;
 use crate::policy::{Key, Kind, Policy};
 use crate::request::{Asked, Caller, Request, World};
-use crate::routing::target::{Drawing, Tape, Target, access, fallback, others, ranked, stated};
-use crate::units::{Millis, NanoUsd};
+use crate::routing::target::{Tape, Target, access, others, stated};
+use crate::units::Millis;
+use refusal::{denial_by, exclusion, rests_on_limits};
 
 /// Who was found to be calling.
 struct Identity<'p> {
     key: Option<&'p Arc<Key>>,
-    /// Fingerprint of the value that was presented; of a key that came by handle, of its first.
-    /// The lower half of the fingerprint of what it came by.
+    /// The lower half of the fingerprint of the value that was presented; of a key that came by handle, of its first.
     credential: i64,
 }
 
@@ -94,52 +95,6 @@ impl Engine {
         request.check()?;
         let _reader = self.policy.reader();
         Ok(self.decide(request, now, world, false))
-    }
-
-    /// A request with an idempotency id takes once, however often it is sent while its permit is open.
-    fn decide_once(
-        &self,
-        request: &Request<'_>,
-        id: &str,
-        now: Millis,
-        world: &impl World,
-    ) -> Result<Answer, Fault> {
-        let policy = self.policy.load();
-        let identity = match self.identify(&policy, request, now, world) {
-            Ok(identity) => identity,
-            Err(code) => return Ok(Answer::Denial(Box::new(Denial::new(code)))),
-        };
-        let mut text = Vec::with_capacity(8 + id.len());
-        text.extend_from_slice(&identity.key.map_or(0, |key| key.serial).to_le_bytes());
-        text.extend_from_slice(id.as_bytes());
-        let id = self.seeds.fingerprint(&text);
-        let digest = digest(request);
-        // Overdue permits are closed ones, whether or not a sweep has been by.
-        let closed = |grant: &Grant| !self.is_open(grant.handle) || grant.expires_at <= now;
-        match self.ids.claim(id, |grant| self.remembers(grant, &policy, now)) {
-            Claim::Deciding => return Err(Fault::new(Code::IdInProgress)),
-            Claim::Taken { digest: taken, grant } if taken != digest || closed(&grant) => {
-                return Err(Fault::new(Code::IdConflict));
-            }
-            Claim::Taken { grant, .. } => return Ok(Answer::Permit(*grant)),
-            Claim::Ours => {}
-        }
-        let answer = self.decide(request, now, world, true);
-        match &answer {
-            Answer::Permit(grant) => self.ids.settle_claim(id, Some((digest, grant))),
-            Answer::Denial(_) => self.ids.settle_claim(id, None),
-        }
-        Ok(answer)
-    }
-
-    /// Whether a permit is open, or closed no longer than one time to live ago.
-    fn remembers(&self, grant: &Grant, policy: &Policy, now: Millis) -> bool {
-        let ttl = policy.settings.permit_ttl_ms;
-        match self.permits.state(grant.handle) {
-            State::Free | State::Opening => false,
-            State::Open | State::Busy => grant.expires_at.get().saturating_add(ttl) > now.get(),
-            _ => self.permits.record(grant.handle).ends.get().saturating_add(ttl) > now.get(),
-        }
     }
 
     /// A refusal by limits is looked at once more, on fresh reads and the fine clock, after overdue permits were swept.
@@ -239,119 +194,6 @@ impl Engine {
         };
         let mut lines = self.lines(decision.policy, decision.identity.key.map(|key| &**key), None, None);
         self.finish(decision, &target, None, &mut lines, &asked, true).into_outcome()
-    }
-
-    /// The provider is stated, or nobody has to be asked which: try it, then the request's own fallbacks.
-    #[inline(always)]
-    fn by_name<W: World>(
-        &self,
-        decision: &mut Decision<'_, '_, W>,
-        name: &str,
-        model: &str,
-        from: usize,
-    ) -> Outcome {
-        let target = Target {
-            provider: decision.provider(name),
-            name,
-            model,
-            text: ModelText::Requested(from),
-            config: None,
-            after: 0,
-        };
-        let own = decision.request.fallbacks.unwrap_or(&[]);
-        match self.try_target(decision, &target, own.is_empty()) {
-            Tried::CannotServe(found) if !own.is_empty() => {
-                self.fall_back(decision, from, vec![found.0], found.1)
-            }
-            other => other.into_outcome(),
-        }
-    }
-
-    /// No provider is stated: draw among the key's configs that can serve.
-    #[inline(always)]
-    fn drawn<W: World>(&self, decision: &mut Decision<'_, '_, W>, key: &Key, model: &str) -> Outcome {
-        let policy = decision.policy;
-        let own = decision.request.fallbacks;
-        let model_is_shared = own.is_none_or(<[&str]>::is_empty);
-        let mut drawing = Drawing::new(key, model);
-        let mut excluded = Vec::new();
-        let mut fits = None;
-        let target = |place: usize| {
-            let provider = key.configs[place].provider;
-            Target {
-                provider: Some(provider),
-                name: &policy.providers.list[provider as usize].name,
-                model,
-                text: ModelText::Requested(0),
-                config: Some(place),
-                after: 0,
-            }
-        };
-        while let Some(place) = drawing.next(decision.request.sticky, decision.tape) {
-            match self.try_target(decision, &target(place), model_is_shared) {
-                Tried::CannotServe(found) => {
-                    excluded.push(found.0);
-                    fits = fits.or(found.1);
-                }
-                other => return other.into_outcome().with_excluded(excluded),
-            }
-            drawing.leave_out(place);
-        }
-        if own.is_none() {
-            // Weight 0 is never drawn, and stands by.
-            for standby in ranked(policy, key).into_iter().filter(|config| config.weight == Some(0.0)) {
-                if !standby.models.allows(model) {
-                    continue;
-                }
-                let place = key.configs.iter().position(|config| config.id == standby.id);
-                match self.try_target(decision, &target(place.unwrap_or(0)), model_is_shared) {
-                    Tried::CannotServe(found) => {
-                        excluded.push(found.0);
-                        fits = fits.or(found.1);
-                    }
-                    other => return other.into_outcome().with_excluded(excluded),
-                }
-            }
-        }
-        for config in &key.configs {
-            let reason = match config.weight {
-                _ if !config.models.allows(model) => Reason::ModelBlocked,
-                None => Reason::NoWeight,
-                Some(_) => continue,
-            };
-            excluded.push(Exclusion {
-                provider: policy.providers.list[config.provider as usize].name.clone(),
-                model: model.into(),
-                key_id: None,
-                reason,
-                limits: Vec::new(),
-            });
-        }
-        if own.is_some_and(|own| !own.is_empty()) {
-            return self.fall_back(decision, 0, excluded, fits);
-        }
-        Outcome::Denial(Box::new(denial_by(excluded, fits)))
-    }
-
-    /// Try the request's own fallbacks in order.
-    fn fall_back<W: World>(
-        &self,
-        decision: &mut Decision<'_, '_, W>,
-        from: usize,
-        mut excluded: Vec<Exclusion>,
-        mut fits: Option<i64>,
-    ) -> Outcome {
-        for index in 0..decision.request.fallbacks.map_or(0, <[&str]>::len) {
-            let target = fallback(decision.policy, decision.request, index, from);
-            match self.try_target(decision, &target, false) {
-                Tried::CannotServe(found) => {
-                    excluded.push(found.0);
-                    fits = fits.or(found.1);
-                }
-                other => return other.into_outcome().with_excluded(excluded),
-            }
-        }
-        Outcome::Denial(Box::new(denial_by(excluded, fits)))
     }
 
     /// Access, then price, then limits.
@@ -491,64 +333,6 @@ fn grant(
 #[cold]
 fn cannot_serve(exclusion: Exclusion, fits: Option<i64>) -> Tried {
     Tried::CannotServe(Box::new((exclusion, fits)))
-}
-
-fn exclusion(target: &Target<'_>, key_id: Option<Arc<str>>, reason: Reason) -> Exclusion {
-    Exclusion {
-        provider: Arc::from(target.name),
-        model: target.model.into(),
-        key_id,
-        reason,
-        limits: Vec::new(),
-    }
-}
-
-fn rests_on_limits(denial: &Denial) -> bool {
-    !denial.limits.is_empty() || denial.excluded.iter().any(|target| target.reason == Reason::Limits)
-}
-
-/// Nobody could serve: what the first target that limits refuse says; where limits refuse none, what says most about
-/// why.
-fn denial_by(excluded: Vec<Exclusion>, fits: Option<i64>) -> Denial {
-    const TELLING: [Reason; 6] = [
-        Reason::Limits,
-        Reason::PriceUnknown,
-        Reason::NoKey,
-        Reason::NoWeight,
-        Reason::ModelBlocked,
-        Reason::ProviderBlocked,
-    ];
-    let first =
-        TELLING.iter().find_map(|reason| excluded.iter().find(|exclusion| exclusion.reason == *reason));
-    let Some(first) = first else { return Denial::new(Code::ProviderBlocked) };
-    let code = if first.reason == Reason::Limits { code_of(&first.limits) } else { first.reason.code() };
-    // The first target to have room again serves.
-    let limited = excluded.iter().filter(|target| target.reason == Reason::Limits);
-    let wait_ms = limited.filter_map(|target| longest_wait(&target.limits)).min();
-    let limits = first.limits.clone();
-    Denial { code, limits, fits, excluded, wait_ms }
-}
-
-/// One number for what makes two requests the same: provider, model, type and amounts as given.
-fn digest(request: &Request<'_>) -> u64 {
-    let asked = &request.asked;
-    let mut bytes = Vec::with_capacity(128);
-    for text in [request.provider, request.model.unwrap_or("\0"), request.request_type.as_str()] {
-        bytes.extend_from_slice(text.as_bytes());
-        bytes.push(0xff);
-    }
-    for number in [
-        asked.stated,
-        asked.most.unwrap_or(-1),
-        asked.expected,
-        i64::from(asked.guess),
-        asked.cost.map_or(-1, NanoUsd::get),
-        asked.wording,
-    ] {
-        bytes.extend_from_slice(&number.to_le_bytes());
-    }
-    bytes.extend_from_slice(request.mcp_tool.unwrap_or("").as_bytes());
-    rapidhash::v3::rapidhash_v3(&bytes)
 }
 
 impl Tried {

@@ -1,0 +1,218 @@
+//! One counter, whatever its shape: what a decision and an administrator do with it.
+
+use std::sync::Arc;
+
+use super::{Counter, Shape, Slot, name_of};
+use crate::policy::{Kind, LimitName};
+use crate::sync::Ordering;
+use crate::units::Millis;
+use crate::window::fixed::{Fixed, total_at};
+use crate::window::sliding::Sliding;
+use crate::window::{Reading, SEALED, Take, UNSEEDED, amount_of, epoch_of, flags_of};
+
+impl<'a> Counter<'a> {
+    #[inline(always)]
+    pub(crate) fn slot(&self) -> Slot {
+        // SeqCst: partner of the store in `retire`.
+        let life = self.cell.life.load(Ordering::SeqCst);
+        Slot { number: self.number, generation: (life >> 32) as u32 }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_sliding(&self) -> bool {
+        self.cell.life.load(Ordering::Relaxed) & 1 == 1
+    }
+
+    #[inline(always)]
+    pub(super) fn fixed(&self) -> Fixed<'a> {
+        Fixed { word: &self.cell.word, used: &self.cell.used, shape: &self.cell.shape }
+    }
+
+    pub(super) fn sliding(&self) -> Sliding<'a> {
+        let ring = self.cell.shape.ring();
+        let slots = self.arena.meta(self.number).ring.get().map_or(&[][..], |slots| slots);
+        Sliding { head: &self.cell.word, slots: &slots[..ring.live as usize], ring }
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        if self.is_sliding() {
+            Shape::Sliding(self.sliding().ring)
+        } else {
+            Shape::Fixed(self.cell.shape.lattice())
+        }
+    }
+
+    /// The deciding word as it is.
+    #[inline(always)]
+    pub(crate) fn word(&self) -> u128 {
+        self.cell.word.load()
+    }
+
+    /// Whether a deciding word decides nothing: sealed, or not seeded yet.
+    #[inline(always)]
+    pub(crate) fn is_closed(word: u128) -> bool {
+        flags_of(word) != 0
+    }
+
+    /// The deciding word, seeded.
+    #[inline(always)]
+    pub(crate) fn look(&self) -> u128 {
+        let word = self.cell.word.load();
+        if flags_of(word) & UNSEEDED == 0 { word } else { self.seeded() }
+    }
+
+    #[cold]
+    pub(super) fn seeded(&self) -> u128 {
+        self.seed();
+        self.cell.word.load()
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_sealed(word: u128) -> bool {
+        flags_of(word) & SEALED != 0
+    }
+
+    /// What is taken at `now` as far as `word` tells. For a sliding counter at least that.
+    #[inline(always)]
+    pub(crate) fn total(&self, word: u128, now: Millis) -> i64 {
+        if !self.is_sliding() {
+            return total_at(word, now);
+        }
+        if self.sliding().is_current(word, now) {
+            return amount_of(word);
+        }
+        self.sliding().live_total(now)
+    }
+
+    /// Let what has left a sliding window leave its head: then the head tells exactly what counts.
+    pub(crate) fn tidy(&self, now: Millis) {
+        if self.is_sliding() {
+            let owed = self.sliding().tidy();
+            self.owe(owed, now);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn ceiling(&self) -> i64 {
+        self.cell.ceiling.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_ceiling(&self, ceiling: i64) {
+        self.cell.ceiling.store(ceiling, Ordering::Relaxed);
+    }
+
+    /// Take `asked` if it fits under `limit` and under what a store has granted.
+    #[inline(always)]
+    pub(crate) fn take(&self, seen: u128, now: Millis, asked: i64, limit: i64) -> Take {
+        let cap = limit.min(self.ceiling());
+        if !self.is_sliding() {
+            return self.fixed().take(seen, now, asked, cap);
+        }
+        let (take, owed) = self.sliding().take(seen, now, asked, cap);
+        self.owe(owed, now);
+        take
+    }
+
+    /// When `asked` fits if nothing else comes; None where it never does.
+    pub(crate) fn fits_at(&self, now: Millis, asked: i64, limit: i64) -> Option<Millis> {
+        if limit <= 0 || asked > limit {
+            return None;
+        }
+        let current = self.newest();
+        current.look();
+        if current.is_sliding() {
+            return current.sliding().fits_at(now, asked, limit);
+        }
+        Some(current.read(now).reset)
+    }
+
+    pub(crate) fn read(&self, now: Millis) -> Reading {
+        let current = self.newest();
+        current.look();
+        if current.is_sliding() { current.sliding().read(now) } else { current.fixed().read(now) }
+    }
+
+    /// What was taken in the window that counts at `now`, by its start; of a sliding one, in each sub-window.
+    pub(crate) fn pieces(&self, now: Millis) -> Vec<(Millis, i64)> {
+        let current = self.newest();
+        current.look();
+        if current.is_sliding() {
+            return current.sliding().pieces(now);
+        }
+        let reading = current.fixed().read(now);
+        if reading.total() == 0 { Vec::new() } else { vec![(reading.start, reading.total())] }
+    }
+
+    /// Let at least as much be used as the same counter had counted elsewhere, in the same windows; what is held here
+    /// is beside it, since it may be given back. No edit comes in between.
+    pub(crate) fn raise(&self, pieces: &[(Millis, i64)], now: Millis) {
+        self.look();
+        if self.is_sliding() {
+            let owed = self.sliding().raise(pieces, now);
+            return self.owe(owed, now);
+        }
+        for &(start, taken) in pieces {
+            // The other counter may have been ahead of this clock.
+            let now = now.max(start);
+            let reading = self.fixed().read(now);
+            if reading.start == start {
+                self.charge(taken.saturating_sub(reading.used), now);
+            }
+        }
+    }
+
+    /// Start of the window that counts at `now`. Unlike a reading it seeds nothing: a counter that is not published yet
+    /// must not close its predecessor, or traffic would meet the seal before there is a newer policy to take.
+    pub(crate) fn window_start(&self, now: Millis) -> Millis {
+        let shape = self.shape();
+        shape.start(shape.epoch_at(now).max(epoch_of(self.cell.word.load())))
+    }
+
+    /// A request counts as used at once, so nothing is held on a request counter.
+    pub(crate) fn read_as(&self, kind: Kind, now: Millis) -> Reading {
+        let reading = self.read(now);
+        match kind {
+            Kind::Requests => Reading { used: reading.total(), held: 0, ..reading },
+            _ => reading,
+        }
+    }
+
+    /// What the limit is called now.
+    pub(crate) fn name(&self) -> Option<Arc<LimitName>> {
+        name_of(self.arena.meta(self.newest().number)).clone()
+    }
+
+    /// Everything that counts in the current window to zero.
+    pub(crate) fn empty(&self, now: Millis) {
+        let counter = self.newest();
+        counter.look();
+        if counter.is_sliding() {
+            counter.sliding().empty(now);
+        } else {
+            let fixed = counter.fixed();
+            let word = counter.cell.word.load();
+            let current = counter.cell.shape.lattice().window_at(now).max(epoch_of(word));
+            fixed.correct(current, -total_at(word, now), 0, now);
+        }
+    }
+
+    /// Lower what is used in the current window, never below zero.
+    pub(crate) fn lower_used(&self, amount: i64, now: Millis) {
+        let counter = self.newest();
+        counter.look();
+        if !counter.is_sliding() {
+            counter.fixed().lower_used(amount, now);
+        }
+    }
+
+    /// Usage to zero in the current window; what is held stays.
+    pub(crate) fn reset_used(&self, now: Millis) {
+        let counter = self.newest();
+        counter.look();
+        if counter.is_sliding() {
+            counter.sliding().reset_used(now);
+        } else {
+            counter.fixed().lower_used(i64::MAX, now);
+        }
+    }
+}

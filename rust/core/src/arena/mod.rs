@@ -1,0 +1,295 @@
+//! The counters' home: cells in chunks that never move, reached by a number and a generation.
+//!
+//! A [`Slot`] names a cell and the generation in which it was given out. A retired counter's generation is raised
+//! before the policy without it is published, so a permit of it that settles later finds another generation and
+//! leaves the cell alone. The cell is given out again only when whoever might still be counting in it has ended: see
+//! [`crate::policy::current`].
+//!
+//! An edit that changes a counter's shape leaves the old cell sealed and points it to a successor. Seeding needs no
+//! particular thread: the successor is published unseeded, and whoever meets it first seals the old cell and carries
+//! its count over. So there is no instant at which a decision on the old policy and one on the new can both take the
+//! last unit, and nobody waits for the editor.
+
+mod counter;
+mod succession;
+
+use std::sync::{Arc, Mutex as OsMutex, OnceLock};
+
+use crate::period::{Epoch, Lattice};
+use crate::policy::LimitName;
+use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, Word, lock, sized};
+use crate::units::Millis;
+use crate::window::sliding::{Ring, Sliding};
+use crate::window::{ShapeWords, UNSEEDED, pack};
+
+/// Cells in the first chunk; each further one doubles.
+const FIRST_CHUNK: u32 = sized(64, 8);
+const CHUNKS: usize = 26;
+
+/// Where a counter is, and in which of its lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    pub(crate) number: u32,
+    pub(crate) generation: u32,
+}
+
+/// How a counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Windows on a lattice.
+    Fixed(Lattice),
+    /// A ring of sub-windows.
+    Sliding(Ring),
+}
+
+impl Shape {
+    fn epoch_at(&self, now: Millis) -> Epoch {
+        match self {
+            Shape::Fixed(lattice) => lattice.window_at(now),
+            Shape::Sliding(ring) => ring.epoch_at(now),
+        }
+    }
+
+    fn start(&self, epoch: Epoch) -> Millis {
+        match self {
+            Shape::Fixed(lattice) => lattice.start(epoch),
+            Shape::Sliding(ring) => ring.start(epoch),
+        }
+    }
+}
+
+/// One counter. The upper half decides, the lower is read beside it: one cache line.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Cell {
+    word: Word,
+    used: Word,
+    shape: ShapeWords,
+    /// What a store has granted so far; alone in one process it is no bound.
+    ceiling: AtomicI64,
+    /// Generation in the upper half, 1 where sliding in the lower.
+    life: AtomicU64,
+}
+
+/// What is rarely read of a cell.
+#[derive(Debug, Default)]
+struct Meta {
+    /// Successor, as number + 1 below its generation: a cell that was given out anew is nobody's successor. And
+    /// predecessor, as number + 1.
+    next: AtomicU64,
+    previous: AtomicU32,
+    /// When the edit that made this counter was asked for, and whether it starts afresh.
+    edited: AtomicI64,
+    afresh: AtomicU32,
+    ring: OnceLock<Box<[Word]>>,
+    /// What the limit is called now: for those who know a permit's counters and not its policy.
+    name: OsMutex<Option<Arc<LimitName>>>,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    cells: Box<[Cell]>,
+    metas: Box<[Meta]>,
+}
+
+/// Sub-windows of an engine's sliding limits.
+pub const BUCKETS: i64 = sized(60, 2) as i64;
+const RING_SLOTS: usize = BUCKETS as usize + 1;
+
+/// All counters of one engine.
+#[derive(Debug)]
+pub struct Arena {
+    chunks: [OnceLock<Chunk>; CHUNKS],
+    free: Mutex<Free>,
+}
+
+#[derive(Debug, Default)]
+struct Free {
+    next: u32,
+    /// Ready to be given out, without and with a ring.
+    fixed: Vec<u32>,
+    sliding: Vec<u32>,
+    /// Retired: a decision that began before may still be counting in them.
+    resting: Vec<u32>,
+}
+
+/// One live counter, looked up.
+#[derive(Clone, Copy)]
+pub(crate) struct Counter<'a> {
+    arena: &'a Arena,
+    cell: &'a Cell,
+    number: u32,
+}
+
+impl Default for Arena {
+    fn default() -> Arena {
+        Arena { chunks: [const { OnceLock::new() }; CHUNKS], free: Mutex::new(Free::default()) }
+    }
+}
+
+/// The chunk that holds a number, and the place in it: chunk k holds `FIRST_CHUNK << k` cells.
+#[inline(always)]
+fn place(number: u32) -> (usize, usize) {
+    let from_first = number + FIRST_CHUNK;
+    let chunk = from_first.ilog2() - FIRST_CHUNK.ilog2();
+    (chunk as usize, (from_first - (FIRST_CHUNK << chunk)) as usize)
+}
+
+fn name_of(meta: &Meta) -> std::sync::MutexGuard<'_, Option<Arc<LimitName>>> {
+    meta.name.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Arena {
+    #[inline(always)]
+    fn chunk(&self, index: usize) -> &Chunk {
+        match self.chunks[index].get() {
+            Some(chunk) => chunk,
+            None => self.made(index),
+        }
+    }
+
+    #[cold]
+    fn made(&self, index: usize) -> &Chunk {
+        self.chunks[index].get_or_init(|| {
+            let length = FIRST_CHUNK << index;
+            Chunk {
+                cells: (0..length).map(|_| Cell::default()).collect(),
+                metas: (0..length).map(|_| Meta::default()).collect(),
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn cell(&self, number: u32) -> &Cell {
+        let (chunk, index) = place(number);
+        &self.chunk(chunk).cells[index]
+    }
+
+    fn meta(&self, number: u32) -> &Meta {
+        let (chunk, index) = place(number);
+        &self.chunk(chunk).metas[index]
+    }
+
+    /// The counter of a slot that the caller's policy names: it cannot be given out anew while that policy lives.
+    #[inline(always)]
+    pub(crate) fn get(&self, slot: Slot) -> Counter<'_> {
+        Counter { arena: self, cell: self.cell(slot.number), number: slot.number }
+    }
+
+    /// The counter of a slot that a permit remembers; None where it was retired since.
+    #[inline(always)]
+    pub(crate) fn find(&self, slot: Slot) -> Option<Counter<'_>> {
+        let counter = self.get(slot);
+        (counter.slot() == slot).then_some(counter)
+    }
+
+    /// A new counter, empty at `now`.
+    pub(crate) fn create(&self, shape: Shape, now: Millis) -> Slot {
+        let number = self.allocate(shape);
+        let (cell, meta) = (self.cell(number), self.meta(number));
+        meta.previous.store(0, Ordering::Relaxed);
+        let start = pack(shape.epoch_at(now), 0, 0);
+        cell.word.store(start);
+        cell.used.store(start);
+        self.get_number(number).slot()
+    }
+
+    /// A counter that takes over the count of `old` when it is first met. `afresh`: nothing is taken over, and what
+    /// was held before changes nothing in it.
+    pub(crate) fn succeed(&self, old: Slot, shape: Shape, now: Millis, afresh: bool) -> Slot {
+        let number = self.allocate(shape);
+        let (cell, meta) = (self.cell(number), self.meta(number));
+        meta.previous.store(old.number + 1, Ordering::Relaxed);
+        meta.edited.store(now.get(), Ordering::Relaxed);
+        meta.afresh.store(u32::from(afresh), Ordering::Relaxed);
+        let unseeded = pack(shape.epoch_at(now), UNSEEDED, 0);
+        cell.word.store(unseeded);
+        cell.used.store(unseeded);
+        let slot = self.get_number(number).slot();
+        // Release: partner of the Acquire in `Counter::next`; who follows it sees the successor as set up above.
+        let link = u64::from(slot.generation) << 32 | u64::from(number + 1);
+        self.meta(old.number).next.store(link, Ordering::Release);
+        slot
+    }
+
+    /// The counter of a slot and those that it leads to: where a permit of it is corrected, step by step.
+    pub(crate) fn way_of(&self, slot: Slot) -> impl Iterator<Item = Slot> {
+        let mut on_the_way = self.find(slot);
+        core::iter::from_fn(move || {
+            let counter = on_the_way?;
+            let sealed = Counter::is_sealed(counter.cell.word.load());
+            on_the_way = if sealed { counter.next() } else { None };
+            Some(counter.slot())
+        })
+    }
+
+    /// What a limit is called from now on.
+    pub(crate) fn rename(&self, slot: Slot, name: &Arc<LimitName>) {
+        *name_of(self.meta(slot.number)) = Some(name.clone());
+    }
+
+    fn get_number(&self, number: u32) -> Counter<'_> {
+        Counter { arena: self, cell: self.cell(number), number }
+    }
+
+    fn allocate(&self, shape: Shape) -> u32 {
+        let mut free = lock(&self.free);
+        let ready = match shape {
+            Shape::Fixed(_) => &mut free.fixed,
+            Shape::Sliding(_) => &mut free.sliding,
+        };
+        let number = ready.pop().unwrap_or_else(|| {
+            free.next += 1;
+            free.next - 1
+        });
+        drop(free);
+        let (cell, meta) = (self.cell(number), self.meta(number));
+        cell.shape.set(match shape {
+            Shape::Fixed(lattice) => lattice.to_words(),
+            Shape::Sliding(ring) => (ring.sub_ms, ring.live),
+        });
+        cell.ceiling.store(i64::MAX, Ordering::Relaxed);
+        meta.next.store(0, Ordering::Relaxed);
+        let sliding = matches!(shape, Shape::Sliding(_));
+        if sliding {
+            let ring =
+                meta.ring.get_or_init(|| (0..RING_SLOTS).map(|_| Word::new(Sliding::EMPTY_SLOT)).collect());
+            for slot in ring {
+                slot.store(Sliding::EMPTY_SLOT);
+            }
+        }
+        let generation = cell.life.load(Ordering::Relaxed) >> 32;
+        cell.life.store(generation << 32 | u64::from(sliding), Ordering::Relaxed);
+        number
+    }
+
+    /// End a counter's life. Before the policy without it is published.
+    pub(crate) fn retire(&self, slot: Slot) {
+        let cell = self.cell(slot.number);
+        let life = cell.life.load(Ordering::Relaxed);
+        // SeqCst: partner of the load in `Counter::slot` by a permit that settles later, and comes before the look at the
+        // records in `recycle`.
+        cell.life.store(life.wrapping_add(1 << 32), Ordering::SeqCst);
+        lock(&self.free).resting.push(slot.number);
+    }
+
+    /// Give out again what was retired, if there is enough of it and `quiet` says that whoever knew it has ended.
+    pub(crate) fn recycle(&self, enough: usize, quiet: impl FnOnce() -> bool) {
+        let mut free = lock(&self.free);
+        if free.resting.len() < enough || !quiet() {
+            return;
+        }
+        while let Some(number) = free.resting.pop() {
+            if self.cell(number).life.load(Ordering::Relaxed) & 1 == 1 {
+                free.sliding.push(number);
+            } else {
+                free.fixed.push(number);
+            }
+        }
+    }
+
+    /// Cells given out at least once.
+    pub(crate) fn len(&self) -> u32 {
+        lock(&self.free).next
+    }
+}

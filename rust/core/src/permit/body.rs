@@ -1,0 +1,96 @@
+//! What a permit needs while it can still be corrected: the counters that it was taken from.
+
+use super::record::Plain;
+use super::ring::Stripe;
+use crate::arena::Slot;
+use crate::period::Epoch;
+use crate::sync::{AtomicU32, AtomicU64, Ordering, sized};
+
+/// Counters in one body; a longer list goes on in another.
+const ENTRIES: usize = sized(24, 2) as usize;
+
+/// One counter that a permit was taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) slot: Slot,
+    pub(crate) kind: crate::policy::Kind,
+    /// The window of the hold.
+    pub(crate) epoch: Epoch,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct StoredEntry {
+    pub(super) slot: AtomicU64,
+    pub(super) epoch: Plain,
+}
+
+/// What a permit needs while it can still be corrected.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Body {
+    /// While free: the next one on the stack. In use: where the list of counters goes on. As number + 1.
+    pub(super) next: AtomicU32,
+    /// Free bodies from here down to the bottom of the stack.
+    pub(super) depth: AtomicU32,
+    pub(super) count: AtomicU32,
+    /// 1 where any of `charged` is not zero.
+    pub(super) grown: AtomicU32,
+    /// The largest totals that an update told.
+    pub(crate) seen_tokens: Plain,
+    pub(crate) seen_nano: Plain,
+    pub(super) entries: [StoredEntry; ENTRIES],
+    /// Growth that came after the window had rolled: used there, and no longer part of the hold.
+    pub(super) charged: [Plain; ENTRIES],
+}
+
+/// The list of a new permit's counters, in the making.
+pub(crate) struct Entries<'a> {
+    pub(super) stripe: &'a Stripe,
+    pub(super) body: &'a Body,
+    pub(super) at: usize,
+}
+
+impl Entries<'_> {
+    /// Remember a counter that was taken from.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, entry: Entry) {
+        if self.at == ENTRIES {
+            self.go_on();
+        }
+        let stored = &self.body.entries[self.at];
+        let slot = u64::from(entry.slot.number) << 32 | u64::from(entry.slot.generation);
+        stored.slot.store(slot, Ordering::Relaxed);
+        stored.epoch.set(entry.epoch.get() << 2 | entry.kind as i64);
+        self.at += 1;
+        self.body.count.store(self.at as u32, Ordering::Relaxed);
+    }
+
+    #[cold]
+    pub(super) fn go_on(&mut self) {
+        let more = self.stripe.take_body();
+        self.stripe.continuing.fetch_add(1, Ordering::Relaxed);
+        self.body.next.store(more + 1, Ordering::Relaxed);
+        self.body = self.stripe.body(more);
+        self.body.next.store(0, Ordering::Relaxed);
+        self.body.count.store(0, Ordering::Relaxed);
+        self.at = 0;
+    }
+}
+
+/// What a permit put into one of its counters outside of its hold.
+pub(crate) struct Charged<'a> {
+    pub(super) amount: &'a Plain,
+    pub(super) body: &'a Body,
+}
+
+impl Charged<'_> {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> i64 {
+        self.amount.get()
+    }
+
+    pub(crate) fn add(&self, amount: i64) {
+        self.body.grown.store(1, Ordering::Relaxed);
+        self.amount.set(self.amount.get().saturating_add(amount));
+    }
+}

@@ -1,0 +1,255 @@
+//! One ring of records, and its stack of bodies.
+
+use std::sync::OnceLock;
+
+use super::body::Body;
+use super::record::{Record, State, word};
+use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock, sized};
+use crate::units::Millis;
+
+const FIRST_CHUNK: u32 = sized(256, 4);
+const CHUNKS: usize = 22;
+/// Records that are looked at before the ring is made longer.
+const LOOKED_AT: u32 = 8;
+
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Stripe {
+    pub(super) number: u32,
+    pub(super) records: [OnceLock<Box<[Record]>>; CHUNKS],
+    pub(super) length: AtomicU32,
+    /// The next record to take.
+    pub(super) cursor: AtomicU32,
+    pub(super) sweeper: AtomicU32,
+    pub(super) growing: Mutex<()>,
+    pub(super) bodies: [OnceLock<Box<[Body]>>; CHUNKS],
+    /// Top of the stack of free bodies: a tag against reuse in the upper half, number + 1 in the lower.
+    pub(super) free_body: AtomicU64,
+    pub(super) made_bodies: AtomicU32,
+    /// Bodies that continue another's list, and those of expired permits: the others in use are open permits'.
+    pub(super) continuing: AtomicU32,
+    pub(super) expired: AtomicU32,
+}
+
+#[inline(always)]
+pub(super) fn place(number: u32) -> (usize, usize) {
+    let from_first = number + FIRST_CHUNK;
+    let chunk = from_first.ilog2() - FIRST_CHUNK.ilog2();
+    (chunk as usize, (from_first - (FIRST_CHUNK << chunk)) as usize)
+}
+
+#[inline(always)]
+pub(super) fn chunk<T: Default>(chunks: &[OnceLock<Box<[T]>>; CHUNKS], index: usize) -> &[T] {
+    match chunks[index].get() {
+        Some(chunk) => chunk,
+        None => made(&chunks[index], FIRST_CHUNK << index),
+    }
+}
+
+#[cold]
+pub(super) fn made<T: Default>(chunk: &OnceLock<Box<[T]>>, length: u32) -> &[T] {
+    chunk.get_or_init(|| (0..length).map(|_| T::default()).collect())
+}
+
+/// What came of looking at one record of the ring.
+pub(super) enum Claim {
+    /// Ours, in this generation.
+    Ours(u64),
+    /// Somebody's: look at the next.
+    InUse,
+    /// Closed, and remembered.
+    Remembered,
+}
+
+impl Stripe {
+    pub(super) fn new(number: u32) -> Stripe {
+        Stripe {
+            number,
+            records: [const { OnceLock::new() }; CHUNKS],
+            length: AtomicU32::new(0),
+            cursor: AtomicU32::new(0),
+            sweeper: AtomicU32::new(0),
+            growing: Mutex::new(()),
+            bodies: [const { OnceLock::new() }; CHUNKS],
+            free_body: AtomicU64::new(0),
+            made_bodies: AtomicU32::new(0),
+            continuing: AtomicU32::new(0),
+            expired: AtomicU32::new(0),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn record(&self, number: u32) -> &Record {
+        let (index, at) = place(number);
+        &chunk(&self.records, index)[at]
+    }
+
+    #[inline(always)]
+    pub(super) fn body(&self, number: u32) -> &Body {
+        let (index, at) = place(number);
+        &chunk(&self.bodies, index)[at]
+    }
+
+    /// Try to make a record one's own. `forget`: also one that is closed and still remembered.
+    #[inline(always)]
+    pub(super) fn claim(&self, number: u32, now: Millis, remember_ms: i64, forget: bool) -> Claim {
+        let record = self.record(number);
+        // Acquire: partner of the Release that closed it.
+        let seen = record.state.load(Ordering::Acquire);
+        match State::of(seen) {
+            State::Free => {}
+            State::Opening | State::Open | State::Busy => return Claim::InUse,
+            _ if forget || record.ends.get().saturating_add(remember_ms) <= now.get() => {}
+            _ => return Claim::Remembered,
+        }
+        let next = word((seen >> 8) + 1, State::Opening);
+        // SeqCst: see `policy::current`; whoever has the record looks at the version next.
+        if record.state.compare_exchange(seen, next, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+            return Claim::InUse;
+        }
+        // Partner of the fence in `still`: who reads a value of this life finds this life in the state word.
+        fence(Ordering::Release);
+        Claim::Ours(next >> 8)
+    }
+
+    /// A record: the next in the ring if it is free or forgotten, else a new one, else (at the bound) the oldest closed
+    /// one.
+    #[inline(always)]
+    pub(super) fn take(&self, now: Millis, remember_ms: i64, budget: &AtomicI64) -> Option<(u32, u64)> {
+        let number = self.cursor.load(Ordering::Relaxed);
+        if number < self.length.load(Ordering::Acquire)
+            && let Claim::Ours(generation) = self.claim(number, now, remember_ms, false)
+        {
+            self.cursor.store(number + 1, Ordering::Relaxed);
+            return Some((number, generation));
+        }
+        self.take_elsewhere(number, now, remember_ms, budget)
+    }
+
+    #[cold]
+    pub(super) fn take_elsewhere(
+        &self,
+        mut number: u32,
+        now: Millis,
+        remember_ms: i64,
+        budget: &AtomicI64,
+    ) -> Option<(u32, u64)> {
+        loop {
+            let length = self.length.load(Ordering::Acquire);
+            for _ in 0..length.min(LOOKED_AT) {
+                number = if number < length { number } else { 0 };
+                match self.claim(number, now, remember_ms, false) {
+                    Claim::Ours(generation) => {
+                        self.cursor.store(number + 1, Ordering::Relaxed);
+                        return Some((number, generation));
+                    }
+                    Claim::InUse => number += 1,
+                    Claim::Remembered => break,
+                }
+            }
+            let growing = lock(&self.growing);
+            let granted = if self.length.load(Ordering::Relaxed) == length { grant(budget) } else { 1 };
+            if granted == 0 {
+                drop(growing);
+                return self.oldest_closed(now, remember_ms);
+            }
+            if self.length.load(Ordering::Relaxed) == length {
+                self.length.store(length + granted, Ordering::Release);
+            }
+            number = length;
+        }
+    }
+
+    pub(super) fn oldest_closed(&self, now: Millis, remember_ms: i64) -> Option<(u32, u64)> {
+        let length = self.length.load(Ordering::Acquire);
+        if self.open() >= i64::from(length) {
+            return None;
+        }
+        let start = self.cursor.load(Ordering::Relaxed);
+        for step in 0..length {
+            let number = (start.wrapping_add(step)) % length;
+            if let Claim::Ours(generation) = self.claim(number, now, remember_ms, true) {
+                self.cursor.store(number + 1, Ordering::Relaxed);
+                return Some((number, generation));
+            }
+        }
+        None
+    }
+
+    #[inline(always)]
+    pub(super) fn take_body(&self) -> u32 {
+        loop {
+            // Acquire: partner of the Release in `give_body`; the body's `next` is then the one stored there.
+            let top = self.free_body.load(Ordering::Acquire);
+            let number = (top as u32).wrapping_sub(1);
+            if top as u32 == 0 {
+                return self.made_bodies.fetch_add(1, Ordering::Relaxed);
+            }
+            let next = self.body(number).next.load(Ordering::Relaxed);
+            let tag = (top >> 32).wrapping_add(1) << 32;
+            let new = tag | u64::from(next);
+            // The tag makes the exchange fail if the body was taken and given back in between.
+            if self.free_body.compare_exchange(top, new, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                return number;
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn give_body(&self, number: u32) {
+        let body = self.body(number);
+        if body.grown.load(Ordering::Relaxed) != 0 {
+            body.grown.store(0, Ordering::Relaxed);
+            body.charged.iter().for_each(|charged| charged.set(0));
+        }
+        let mut top = self.free_body.load(Ordering::Acquire);
+        loop {
+            let below =
+                (top as u32).checked_sub(1).map_or(0, |top| self.body(top).depth.load(Ordering::Relaxed));
+            body.depth.store(below + 1, Ordering::Relaxed);
+            body.next.store(top as u32, Ordering::Relaxed);
+            let new = (top >> 32).wrapping_add(1) << 32 | u64::from(number + 1);
+            match self.free_body.compare_exchange(top, new, Ordering::Release, Ordering::Acquire) {
+                Ok(_) => return,
+                Err(found) => top = found,
+            }
+        }
+    }
+
+    /// Open permits, and those being made: whose bodies are neither free, nor a continuation, nor an expired permit's.
+    pub(super) fn open(&self) -> i64 {
+        let top = (self.free_body.load(Ordering::Acquire) as u32).checked_sub(1);
+        let free = top.map_or(0, |top| self.body(top).depth.load(Ordering::Relaxed));
+        let others = self.continuing.load(Ordering::Relaxed) + self.expired.load(Ordering::Relaxed);
+        i64::from(self.made_bodies.load(Ordering::Relaxed)) - i64::from(free) - i64::from(others)
+    }
+}
+
+impl Stripe {
+    /// Give back the bodies of a record.
+    #[inline(always)]
+    pub(super) fn give_bodies(&self, record: &Record) {
+        let first = record.body.load(Ordering::Relaxed);
+        record.body.store(0, Ordering::Relaxed);
+        let mut number = self.body(first - 1).next.load(Ordering::Relaxed);
+        self.give_body(first - 1);
+        while number != 0 {
+            let next = self.body(number - 1).next.load(Ordering::Relaxed);
+            self.continuing.fetch_sub(1, Ordering::Relaxed);
+            self.give_body(number - 1);
+            number = next;
+        }
+    }
+}
+
+/// Up to one small chunk of the records that may still be made.
+pub(super) fn grant(budget: &AtomicI64) -> u32 {
+    let mut left = budget.load(Ordering::Relaxed);
+    loop {
+        let granted = left.clamp(0, i64::from(FIRST_CHUNK));
+        match budget.compare_exchange(left, left - granted, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return granted as u32,
+            Err(found) => left = found,
+        }
+    }
+}
