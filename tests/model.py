@@ -202,7 +202,7 @@ class Oracle(Permits):
         for config in key.configs:
             if config not in allowing:
                 unable.append(Exclusion(config.provider, model, Denied("model_blocked")))
-            elif config.weight is None:
+            elif config.weight is None or (config.weight == 0 and request.fallbacks is not None):
                 unable.append(Exclusion(config.provider, model, weightless))
         return self.first_of(now, request, own, unable)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from house import MINUTE, SECOND
+from house import MINUTE, SECOND, House
 from rows import (
     Row,
     allow,
@@ -253,6 +253,29 @@ LATE = [
         GIVE_BACK,
     ),
     Row(
+        "a refusal first charges what is overdue, and tells it as used",
+        limited(tokens=(100, "1h"), budget=(1, "1h")),
+        [
+            allow(tokens=60, cost_usd=0.5),
+            at(10 * SECOND),
+            deny("token_limited", first={"used": 60, "held": 0}, request={"tokens": 60, "cost_usd": 0}),
+            reads(tokens=(60, 0), budget=(50 * CENT, 0)),
+        ],
+        CHARGE,
+    ),
+    Row(
+        "what a permit held on a limit that is gone since is over no limit, whatever edits came between",
+        limited(tokens=(100, "1h"), budget=(1, "1d")),
+        [
+            allow("b", tokens=1, cost_usd=0.4),
+            allow(tokens=1, cost_usd=0.4),
+            settle(tokens=1, cost_usd=3),
+            edit(budget={"reset_duration": "2d"}),
+            edit(budget={}),
+            update("b", tokens=2, cost_usd=0.5, over=[]),
+        ],
+    ),
+    Row(
         "a permit says when it expires",
         HOURLY,
         [allow(gives={"expires_at_ms": instant(10 * SECOND)})],
@@ -440,3 +463,15 @@ ROWS = ENDS + LATE + IDS + TEXTS
 @pytest.mark.parametrize("row", ROWS, ids=[row.says for row in ROWS])
 def test_row(row: Row) -> None:
     row.play()
+
+
+def test_what_is_overdue_is_charged_in_whatever_the_engine_shows() -> None:
+    house = House(**CHARGE)
+    key = house.key(tokens=(100, "1h"))
+    house.admit(key, tokens=40)
+    house.at(10 * SECOND)
+    assert "limen_permits_open 0" in house.engine.metrics()
+    house.admit(key, tokens=30)
+    house.at(20 * SECOND)
+    shown = house.engine.virtual_keys.get(key.id).rate_limit
+    assert (shown.token_current_usage, shown.token_held) == (70, 0)

@@ -56,6 +56,18 @@ ROWS = [
         [deny("provider_blocked", request=ANY, excluded=[("p", "no_weight"), ("q", "no_weight")])],
     ),
     Row(
+        "a weight of 0 is told as left out where the request has fallbacks of its own",
+        choice(("p", 0), ("q", 1), q=NEVER),
+        [
+            deny(
+                "request_limited",
+                request=ANY | {"fallbacks": fallbacks},
+                excluded=[("q", "limits"), ("p", "no_weight"), *tried],
+            )
+            for fallbacks, tried in (([], []), (["q/n"], [("q", "limits")]))
+        ],
+    ),
+    Row(
         "a weight of 0 is never drawn, and is a fallback",
         choice(("p", 0), ("q", 1)),
         [allow(**ANY, gives={"provider": "q", "fallbacks": ["p/m"]}) for _ in range(20)],

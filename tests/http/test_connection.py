@@ -14,6 +14,8 @@ import uvicorn
 from door import Door
 from uvicorn.server import ServerState
 
+from house import MINUTE
+
 from limen.http.server import (
     ANSWER_SECONDS,
     BODY_SECONDS,
@@ -22,6 +24,7 @@ from limen.http.server import (
     IDLE_SECONDS,
     WIRE_MOST,
     Protocol,
+    make_server,
 )
 
 
@@ -286,3 +289,15 @@ def test_a_client_that_waits_for_leave_to_send_gets_it() -> None:
         connection.protocol.connection_lost(None)
 
     asyncio.run(scene())
+
+
+def test_a_server_without_traffic_expires_what_is_overdue() -> None:
+    door = Door()
+    key = door.key(tokens=(100, "1h"))
+    door.admit(key, tokens=40)
+    door.at(10 * MINUTE)
+    server = make_server(door.app)
+    server.config.load()
+    asyncio.run(server.on_tick(0))
+    assert door.engine.open_permits() == 0
+    assert door.tokens(key) == (40, 0)

@@ -56,6 +56,8 @@ class Application:
     def __init__(self, engine: "Engine", access: Access, *, key_required: bool) -> None:
         self._routes = routes(engine, key_required=key_required)
         self.paths = frozenset(path.encode() for path in self._routes)
+        # What nobody settles expires, also where nobody asks: the server calls this once a second.
+        self.expire = engine.sweep
         self._access = access
 
     def respond(self, scope: Mapping[str, Any], body: bytes) -> Answer:

@@ -235,9 +235,12 @@ class Protocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """uvicorn's server, with the sweep, a word when it is ready, and a clean end."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], expire: Callable[[], object]
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._expire = expire
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -245,6 +248,7 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_A_SECOND == 0:
+            self._expire()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, Protocol):
                     connection.close_if_overdue(connection.loop.time())
@@ -291,4 +295,4 @@ def make_server(
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,
     )
-    return Server(config, ready)
+    return Server(config, ready, app.expire)

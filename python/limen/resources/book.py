@@ -60,6 +60,8 @@ class Book:
         with self.lock:
             if self.closed:
                 raise fault("engine_closed")
+            # What is overdue is shown as charged or given back, not as held.
+            self.core.sweep()
             yield
 
     @contextmanager

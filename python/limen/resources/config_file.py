@@ -252,6 +252,9 @@ class _Nowhere:
     def now_ms(self) -> int:
         return 0
 
+    def sweep(self) -> int:
+        return 0
+
     reset = credit = cast("Any", apply)
 
 

@@ -249,7 +249,9 @@ impl Engine {
 
     /// Counts of what was decided, as Prometheus text.
     fn metrics(&self) -> PyResult<String> {
-        Ok(self.ready()?.engine.metrics())
+        let core = self.ready()?;
+        core.engine.sweep(core.clock.now());
+        Ok(core.engine.metrics())
     }
 
     /// Every counter that has counted anything, as a versioned and checksummed image.

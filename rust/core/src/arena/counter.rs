@@ -177,9 +177,10 @@ impl<'a> Counter<'a> {
         }
     }
 
-    /// What the limit is called now.
+    /// What the limit is called now; None where it was deleted after an edit of its shape.
     pub(crate) fn name(&self) -> Option<Arc<LimitName>> {
-        name_of(self.arena.meta(self.newest().number)).clone()
+        let newest = self.follow().ok()?;
+        name_of(self.arena.meta(newest.number)).clone()
     }
 
     /// Everything that counts in the current window to zero.

@@ -8,14 +8,18 @@ use crate::window::fixed::seed_word;
 use crate::window::{Met, UNSEEDED, amount_of, epoch_of, flags_of};
 
 impl<'a> Counter<'a> {
-    /// Follow the edits to the counter that counts now.
+    /// The counter that counts now; where there is none any more, the last that did.
     pub(super) fn newest(&self) -> Counter<'a> {
+        self.follow().unwrap_or_else(|last| last)
+    }
+
+    /// Follow the edits to the counter that counts now. Err: its limit is gone, and this one counted last.
+    pub(super) fn follow(&self) -> Result<Counter<'a>, Counter<'a>> {
         let mut counter = *self;
         while Counter::is_sealed(counter.cell.word.load()) {
-            let Some(next) = counter.next() else { break };
-            counter = next;
+            counter = counter.next().ok_or(counter)?;
         }
-        counter
+        Ok(counter)
     }
 
     pub(super) fn next(&self) -> Option<Counter<'a>> {

@@ -15,7 +15,7 @@ use crate::policy::{Key, Kind, Policy};
 use crate::request::{Asked, Caller, Request, World};
 use crate::routing::target::{Tape, Target, access, others, stated};
 use crate::units::Millis;
-use refusal::{denial_by, exclusion, rests_on_limits};
+use refusal::{denial_by, exclusion, rests_on_limits, shows_holds};
 
 /// Who was found to be calling.
 struct Identity<'p> {
@@ -117,14 +117,14 @@ impl Engine {
                 (Outcome::Denial(denial), _) if looked_again || !rests_on_limits(&denial) => {
                     return Answer::Denial(denial);
                 }
-                (Outcome::Denial(_), _) => {
+                (Outcome::Denial(denial), _) => {
                     looked_again = true;
-                    if policy.settings.give_back_on_expiry {
+                    if shows_holds(&denial) {
                         self.sweep(now);
                     }
                     now = now.max(world.fine_now());
                 }
-                (Outcome::Outdated | Outcome::Permit, _) => {}
+                (Outcome::Outdated | Outcome::Permit, _) => policy.give_up(),
             }
         }
     }

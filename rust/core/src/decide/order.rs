@@ -90,6 +90,8 @@ impl Engine {
             let reason = match config.weight {
                 _ if !config.models.allows(model) => Reason::ModelBlocked,
                 None => Reason::NoWeight,
+                // It stands by for nobody who brings fallbacks along.
+                Some(0.0) if own.is_some() => Reason::NoWeight,
                 Some(_) => continue,
             };
             excluded.push(Exclusion {

@@ -113,6 +113,14 @@ impl Published {
     }
 }
 
+impl Current {
+    /// Give it up, and do not keep it: the next one that this thread loads is the newest. It may be met before its
+    /// version is, and whoever went on with the old one until the editor has told that would wait for the editor.
+    pub(crate) fn give_up(mut self) {
+        self.policy = None;
+    }
+}
+
 impl Deref for Current {
     type Target = Policy;
 
@@ -132,5 +140,23 @@ impl Drop for Current {
             // Where the thread is ending there is nothing to keep it in.
             let _ = LAST.try_with(|last| last.set(Some((self.engine, policy))));
         }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gave_up_an_outdated_policy_meets_the_next_before_its_version_is_told() {
+        let policy = |version| Arc::new(Policy { version, ..Policy::default() });
+        let published = Published::new(policy(1));
+        drop(published.load());
+        // Where an editor is between the two steps of `store`.
+        published.policy.store(policy(2));
+        let kept = published.load();
+        assert_eq!(kept.version, 1);
+        kept.give_up();
+        assert_eq!(published.load().version, 2);
     }
 }
