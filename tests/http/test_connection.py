@@ -15,7 +15,6 @@ from door import Door
 from uvicorn.server import ServerState
 
 from house import MINUTE
-
 from limen.http.server import (
     ANSWER_SECONDS,
     BODY_SECONDS,
