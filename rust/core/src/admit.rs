@@ -142,16 +142,17 @@ fn share_of(limit: i64, share_ppb: i64) -> i64 {
 }
 
 impl Engine {
-    /// The limits that apply to a call by `key` of `model` on `provider`, in rank order.
+    /// Put the limits that apply to a call by `key` of `model` on `provider` into `lines`, in rank order. (Not returned:
+    /// the list is long, and would be copied.)
     #[inline(always)]
-    pub(crate) fn lines<'p>(
+    pub(crate) fn line_up<'p>(
         &'p self,
+        lines: &mut Lines<'p>,
         policy: &'p Policy,
         key: Option<&'p Key>,
         provider: Option<u32>,
         model: Option<&str>,
-    ) -> Lines<'p> {
-        let mut lines = Lines::default();
+    ) {
         let arena = &self.arena;
         if let Some(key) = key {
             if let Some(provider) = provider {
@@ -181,7 +182,6 @@ impl Engine {
         if let Some(provider) = provider {
             lines.add(arena, &policy.providers.list[provider as usize].limits);
         }
-        lines
     }
 
     /// Read every line at `now`, and see what fits.

@@ -24,7 +24,9 @@ use crate::window::{ShapeWords, UNSEEDED, pack};
 
 /// Cells in the first chunk; each further one doubles.
 const FIRST_CHUNK: u32 = sized(64, 8);
-const CHUNKS: usize = 26;
+const CHUNKS: usize = 22;
+/// A number is its chunk above this bit, and the place in the chunk below: it is told apart without a search.
+const CHUNK_BIT: u32 = 27;
 
 /// Where a counter is, and in which of its lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,12 +129,17 @@ impl Default for Arena {
     }
 }
 
-/// The chunk that holds a number, and the place in it: chunk k holds `FIRST_CHUNK << k` cells.
+/// The number of the cell that is given out as the `count`th: chunk k holds `FIRST_CHUNK << k` cells.
+fn number_of(count: u32) -> u32 {
+    let from_first = count + FIRST_CHUNK;
+    let chunk = from_first.ilog2() - FIRST_CHUNK.ilog2();
+    chunk << CHUNK_BIT | (from_first - (FIRST_CHUNK << chunk))
+}
+
+/// The chunk that holds a number, and the place in it.
 #[inline(always)]
 fn place(number: u32) -> (usize, usize) {
-    let from_first = number + FIRST_CHUNK;
-    let chunk = from_first.ilog2() - FIRST_CHUNK.ilog2();
-    (chunk as usize, (from_first - (FIRST_CHUNK << chunk)) as usize)
+    ((number >> CHUNK_BIT) as usize, (number & ((1 << CHUNK_BIT) - 1)) as usize)
 }
 
 fn name_of(meta: &Meta) -> std::sync::MutexGuard<'_, Option<Arc<LimitName>>> {
@@ -240,7 +247,7 @@ impl Arena {
         };
         let number = ready.pop().unwrap_or_else(|| {
             free.next += 1;
-            free.next - 1
+            number_of(free.next - 1)
         });
         drop(free);
         let (cell, meta) = (self.cell(number), self.meta(number));

@@ -192,7 +192,9 @@ impl Engine {
             config: None,
             after: usize::MAX,
         };
-        let mut lines = self.lines(decision.policy, decision.identity.key.map(|key| &**key), None, None);
+        let mut lines = Lines::default();
+        let key = decision.identity.key.map(|key| &**key);
+        self.line_up(&mut lines, decision.policy, key, None, None);
         self.finish(decision, &target, None, &mut lines, &asked, true).into_outcome()
     }
 
@@ -213,7 +215,8 @@ impl Engine {
                 Err(reason) => return cannot_serve(exclusion(target, None, reason), None),
             },
         };
-        let mut lines = self.lines(policy, key, target.provider, Some(target.model));
+        let mut lines = Lines::default();
+        self.line_up(&mut lines, policy, key, target.provider, Some(target.model));
         let asked = &decision.request.asked;
         if price_refuses(&policy.settings, asked, &lines) {
             return cannot_serve(exclusion(target, key_id, Reason::PriceUnknown), None);

@@ -287,22 +287,23 @@ impl Engine {
 
     /// The permit's lock again, and whether it has expired: an open permit that is past its time expires here, whether
     /// or not a sweep has been by. None once it is forgotten.
+    #[inline(always)]
     fn expire_if_overdue<'a>(
         &'a self,
         held: Held<'a>,
         policy: &Policy,
         now: Millis,
     ) -> Option<(Held<'a>, bool)> {
-        let overdue = held.record.ends.get() <= now.get();
-        let mut held = held;
-        if held.was == State::Open && overdue {
-            held = self.expire_held(held, policy, now);
+        if held.was == State::Open && held.record.ends.get() > now.get() {
+            return Some((held, false));
         }
-        let expired = held.was != State::Open;
-        if expired && forgotten(held.record, policy, now) {
-            return None;
-        }
-        Some((held, expired))
+        self.expired(held, policy, now)
+    }
+
+    #[cold]
+    fn expired<'a>(&'a self, held: Held<'a>, policy: &Policy, now: Millis) -> Option<(Held<'a>, bool)> {
+        let held = if held.was == State::Open { self.expire_held(held, policy, now) } else { held };
+        (!forgotten(held.record, policy, now)).then_some((held, true))
     }
 
     fn expire(&self, held: Held<'_>, policy: &Policy, now: Millis) {
