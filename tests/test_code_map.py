@@ -18,6 +18,8 @@ ROOMS = {"core": CORE, "py": BINDING, "limen": PACKAGE}
 MAP = (ROOT / "rust/README.md").read_text()
 EXTRAS = {"starlette", "uvicorn", "uvloop", "httptools", "orjson", "click", "rich"}
 MOST_LINES = 500
+
+
 def files(folder: Path, *kinds: str) -> set[str]:
     return {str(path.relative_to(folder)) for kind in kinds for path in folder.rglob(f"*.{kind}")}
 
@@ -138,11 +140,15 @@ def test_the_core_depends_on_what_its_manifest_gives_reasons_for() -> None:
     assert [name for name in needed if not re.search(rf"^{name} = .*# \w+", manifest, re.MULTILINE)] == []
 
 
-def test_unsafe_code_of_the_binding_stands_in_two_places() -> None:
+def test_unsafe_code_of_the_binding_stands_in_three_places() -> None:
     unsafe = {
         path.name: len(re.findall(r"\bunsafe\b(?!_code)", code(path))) for path in BINDING.rglob("*.rs")
     }
-    assert {name: count for name, count in unsafe.items() if count} == {"clock.rs": 1, "fastcall.rs": 4}
+    assert {name: count for name, count in unsafe.items() if count} == {
+        "clock.rs": 1,
+        "fastcall.rs": 3,
+        "objects.rs": 2,
+    }
 
 
 # The package

@@ -5,6 +5,7 @@ Behaviour stands in the files of its concept; here is what a program that was wr
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import subprocess
@@ -350,3 +351,51 @@ def test_what_is_printed_of_an_answer_is_python_and_says_what_it_is() -> None:
     assert repr(house.admit(key).limits[0]).endswith("retry_after=None)")
     assert repr(house.engine.handle(key.value)) == f'Handle(id="{key.id}")'
     assert repr(limen.ManualClock(5)) == "ManualClock(5)"
+
+
+# How arguments are given, and what an answer that is kept shows
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda house, _: house.engine.admit(), "admit.. missing required argument: 'key'"),
+        (lambda house, _: house.engine.peek(None), "peek.. missing required argument: 'model'"),
+        (lambda house, _: house.engine.admit(None, "m", 1, 2, "p"), "at most 4 by place, 5 were given"),
+        (lambda house, _: house.engine.admit(None, "m", key=None), "multiple values for argument 'key'"),
+        (lambda house, _: house.engine.admit(None, "m", promt=1), "unexpected argument 'promt'"),
+        (lambda house, _: house.engine.settle(), "settle.. missing required argument: 'permit'"),
+        (lambda _, permit: permit.settle(1, 2, 3), "at most 2 by place, 3 were given"),
+        (lambda _, permit: permit.settle(1, prompt_tokens=1), "multiple values for argument 'prompt_tokens'"),
+        (lambda house, _: limen.Permit.settle(house.engine, 1), "doesn't apply to a 'Engine' object"),
+    ],
+)
+def test_arguments_that_no_signature_takes_are_a_type_error(call: Callable[..., Any], match: str) -> None:
+    house = House()
+    permit = house.admit(house.key(), tokens=5)
+    with pytest.raises(TypeError, match=match):
+        call(house, permit)
+    assert permit.settle(completion_tokens=2, prompt_tokens=1).tokens == 3
+
+
+def test_settlements_that_are_kept_stay_what_they_were() -> None:
+    house = House()
+    key = house.key()
+    for kept in ([], [house.admit(key, tokens=1).settle(tokens=1)]):
+        kept += [house.admit(key, tokens=1).settle(tokens=number) for number in (2, 3, 4)]
+        house.admit(key, tokens=1).settle(tokens=9)
+        assert [settlement.tokens for settlement in kept][-3:] == [2, 3, 4]
+        last = house.admit(key, tokens=1).settle(tokens=5)
+        alias = last
+        del last
+        house.admit(key, tokens=1).settle(tokens=6)
+        assert alias.tokens == 5
+
+
+def test_the_collector_of_cycles_visits_no_open_permit() -> None:
+    house = House()
+    key = house.key()
+    (other,) = house.engine.admit_many([(key.value, "m")])
+    permits = [house.admit(key, tokens=1), other]
+    assert [gc.is_tracked(permit) for permit in permits] == [False, False]
+    assert not gc.is_tracked(permits[0].settle(tokens=1))

@@ -1,6 +1,7 @@
 //! Answers as objects. What nobody reads is not built.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use limen_core::answer::{self, Fallbacks, Grant, ModelText, ProviderText};
 use limen_core::permit::Handle as PermitHandle;
@@ -11,6 +12,7 @@ use pyo3::types::{PyDict, PyString};
 use crate::engine::Engine;
 use crate::fields;
 use crate::limits::{Exclusion, Limit, limits, seconds};
+use crate::objects::{is_sole, leaf};
 
 /// A virtual key resolved once: it follows later edits of the key, and ends with it.
 #[pyclass(frozen, module = "limen")]
@@ -346,47 +348,88 @@ impl Denial {
 }
 
 /// What was charged in the end.
-#[pyclass(frozen, module = "limen", get_all)]
-pub(crate) struct Settlement {
-    /// What was charged, in nano-dollars.
-    cost_nano_usd: i64,
-    /// Tokens that were counted.
-    tokens: i64,
-    /// More was used than was held.
-    overrun: bool,
-    /// The same usage had been settled before: nothing was charged again.
-    repeated: bool,
-    /// The permit had expired.
-    expired: bool,
-    /// Where the cost comes from.
-    price: &'static str,
+#[pyclass(frozen, module = "limen")]
+pub(crate) struct Settlement(Mutex<answer::Settlement>);
+
+thread_local! {
+    /// The last object that this thread was told a settlement by.
+    static LAST: Cell<Option<Py<Settlement>>> = const { Cell::new(None) };
 }
 
-impl From<answer::Settlement> for Settlement {
-    fn from(settlement: answer::Settlement) -> Settlement {
-        Settlement {
-            cost_nano_usd: settlement.cost_nano_usd,
-            tokens: settlement.tokens,
-            overrun: settlement.overrun,
-            repeated: settlement.repeated,
-            expired: settlement.expired,
-            price: settlement.price.as_str(),
-        }
+impl Settlement {
+    /// A settlement as an object. Most are dropped unread: the last one, where nobody else has it, is filled anew.
+    #[inline(always)]
+    pub(crate) fn told(py: Python<'_>, settled: answer::Settlement) -> PyResult<Bound<'_, Settlement>> {
+        let last = LAST.take().map(|last| last.into_bound(py)).filter(is_sole);
+        let object = match last {
+            Some(last) => {
+                *last.get().lock() = settled;
+                last
+            }
+            None => Settlement::new(py, settled)?,
+        };
+        LAST.set(Some(object.clone().unbind()));
+        Ok(object)
+    }
+
+    pub(crate) fn new(py: Python<'_>, settled: answer::Settlement) -> PyResult<Bound<'_, Settlement>> {
+        leaf(py, Settlement(Mutex::new(settled)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, answer::Settlement> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[pymethods]
 impl Settlement {
+    /// What was charged, in nano-dollars.
+    #[getter]
+    fn cost_nano_usd(&self) -> i64 {
+        self.lock().cost_nano_usd
+    }
+
+    /// Tokens that were counted.
+    #[getter]
+    fn tokens(&self) -> i64 {
+        self.lock().tokens
+    }
+
+    /// More was used than was held.
+    #[getter]
+    fn overrun(&self) -> bool {
+        self.lock().overrun
+    }
+
+    /// The same usage had been settled before: nothing was charged again.
+    #[getter]
+    fn repeated(&self) -> bool {
+        self.lock().repeated
+    }
+
+    /// The permit had expired.
+    #[getter]
+    fn expired(&self) -> bool {
+        self.lock().expired
+    }
+
+    /// Where the cost comes from.
+    #[getter]
+    fn price(&self) -> &'static str {
+        self.lock().price.as_str()
+    }
+
     fn __repr__(&self) -> String {
+        let told = *self.lock();
         let truth = |flag: bool| if flag { "True" } else { "False" };
         format!(
             "Settlement(cost_nano_usd={}, tokens={}, overrun={}, repeated={}, expired={}, price={:?})",
-            self.cost_nano_usd,
-            self.tokens,
-            truth(self.overrun),
-            truth(self.repeated),
-            truth(self.expired),
-            self.price
+            told.cost_nano_usd,
+            told.tokens,
+            truth(told.overrun),
+            truth(told.repeated),
+            truth(told.expired),
+            told.price.as_str()
         )
     }
 }

@@ -13,7 +13,7 @@ use crate::answers::{Denial, Handle, Permit, Said};
 use crate::convert;
 use crate::core::Core;
 use crate::engine::Engine;
-use crate::fastcall::leaf;
+use crate::objects::leaf;
 use crate::words::{self, Param};
 
 /// The arguments of `admit`, each in its place: see [`place_of`].

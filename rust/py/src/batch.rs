@@ -10,7 +10,6 @@ use crate::ask::{Ask, Item};
 use crate::convert::{self, MAX_ITEMS};
 use crate::core::Core;
 use crate::engine::{Engine, flag};
-use crate::fastcall::leaf;
 use crate::words::{self, Param};
 
 pub(crate) fn admit_many<'py>(
@@ -51,10 +50,7 @@ pub(crate) fn settle_many<'py>(
     });
     let told = wanted.into_iter().zip(answers).map(|(wanted, answer)| match (wanted, answer) {
         (Err(error), _) => Err(error),
-        (Ok(_), Some(settled)) => {
-            let settled = Settlement::from(settled.map_err(convert::raise)?);
-            Ok(leaf(py, settled)?.into_any())
-        }
+        (Ok(_), Some(settled)) => Ok(Settlement::new(py, settled.map_err(convert::raise)?)?.into_any()),
         (Ok(_), None) => Ok(py.None().into_bound(py)),
     });
     PyList::new(py, told.map(|answer| or_fault(py, answer)))

@@ -8,7 +8,7 @@ use crate::answers::Permit;
 use crate::ask::{self, Ask, Given};
 use crate::convert;
 use crate::engine::Engine;
-use crate::fastcall::{Call, Method, Shape, install, leaf};
+use crate::fastcall::{Call, Method, Shape, install};
 use crate::words;
 
 /// Give the classes these methods.
@@ -112,8 +112,8 @@ Replace what `permit` (or its text) holds by what was really used, once: the wor
         let [permit, prompt, completion, as_held] = places;
         let usage = words::read(prompt, completion, others.then(|| call.others(&SHAPE)))?;
         let engine = own.get();
-        let settled = engine.settle_handle(engine.permit(permit)?, usage, as_held)?;
-        Ok(leaf(own.py(), settled)?.into_any())
+        let settled = engine.settle_handle(own.py(), engine.permit(permit)?, usage, as_held)?;
+        Ok(settled.into_any())
     }
 }
 
@@ -167,7 +167,7 @@ InvalidError.";
         let [prompt, completion, as_held] = places;
         let usage = words::read(prompt, completion, others.then(|| call.others(&SHAPE)))?;
         let (engine, handle) = own.get().own();
-        Ok(leaf(own.py(), engine.settle_handle(handle, usage, as_held)?)?.into_any())
+        Ok(engine.settle_handle(own.py(), handle, usage, as_held)?.into_any())
     }
 }
 

@@ -69,16 +69,18 @@ impl Engine {
         core.permit_of(&convert::backed(text)?).map_err(convert::raise)
     }
 
-    pub(crate) fn settle_handle(
+    #[inline]
+    pub(crate) fn settle_handle<'py>(
         &self,
+        py: Python<'py>,
         handle: PermitHandle,
         usage: Usage,
         as_held: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Settlement> {
+    ) -> PyResult<Bound<'py, Settlement>> {
         let core = self.ready()?;
         let closing = words::closing(usage, flag(as_held, "as_held")?)?;
         let settled = core.engine.settle(handle, &closing, core.clock.now());
-        settled.map(Settlement::from).map_err(convert::raise)
+        Settlement::told(py, settled.map_err(convert::raise)?)
     }
 
     pub(crate) fn update_handle(&self, handle: PermitHandle, totals: &Usage) -> PyResult<Vec<Limit>> {

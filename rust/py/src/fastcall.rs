@@ -13,7 +13,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
-use pyo3::{Borrowed, PyClass, PyClassInitializer, ffi};
+use pyo3::{Borrowed, PyClass, ffi};
 
 /// One method of a class.
 pub(crate) trait Method {
@@ -111,19 +111,6 @@ fn place_of(shape: &Shape, name: &Bound<'_, PyAny>) -> Option<usize> {
 #[cold]
 fn misuse(shape: &Shape, what: impl Display) -> PyErr {
     PyTypeError::new_err(format!("{}() {what}", shape.method))
-}
-
-/// A new object that refers to nothing which could refer back to it: the collector of cycles need not look at it.
-/// Permits may be open by the thousand, and every collection would visit each.
-pub(crate) fn leaf<T: PyClass>(
-    py: Python<'_>,
-    value: impl Into<PyClassInitializer<T>>,
-) -> PyResult<Bound<'_, T>> {
-    let object = Bound::new(py, value)?;
-    // SAFETY: it is an object of a class of pyo3's, all of which the collector tracks; to stop that is allowed at any
-    // time, and their deallocation expects it.
-    unsafe { ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) };
-    Ok(object)
 }
 
 /// Give a class its method.

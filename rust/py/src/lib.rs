@@ -15,6 +15,7 @@ mod fastcall;
 mod fault;
 mod fields;
 mod limits;
+mod objects;
 mod primitives;
 mod words;
 
