@@ -266,7 +266,7 @@ impl Engine {
             match self.take_each(lines, &amount, now, &held) {
                 None => {
                     let handle = held.handle;
-                    held.record.ends.set(opening.expires_at.get());
+                    held.ends_at(opening.expires_at);
                     held.record.tokens.set(amount.tokens);
                     held.record.nano.set(amount.nano);
                     held.record.credential[0].set(opening.credential[0]);

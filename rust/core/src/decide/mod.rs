@@ -15,7 +15,7 @@ use crate::policy::{Key, Kind, Policy};
 use crate::request::{Asked, Caller, Request, World};
 use crate::routing::target::{Tape, Target, access, others, stated};
 use crate::units::Millis;
-use refusal::{denial_by, exclusion, rests_on_limits, shows_holds};
+use refusal::{denial_by, exclusion};
 
 /// Who was found to be calling.
 struct Identity<'p> {
@@ -60,6 +60,10 @@ struct Decision<'a, 'w, W> {
     now: Millis,
     tape: &'a mut Tape<'w, W>,
     take: bool,
+    /// Whether this is the second look, on the fine clock: a limit may refuse only then.
+    looked_again: bool,
+    /// A limit has refused at the first look.
+    refused: bool,
     /// Made in its place: handed from function to function it would be copied in each.
     grant: Option<Grant>,
 }
@@ -111,17 +115,23 @@ impl Engine {
                 Err(code) => return Answer::Denial(Box::new(Denial::new(code))),
             };
             let tape = &mut tape;
-            let mut decision = Decision { policy: &policy, request, identity, now, tape, take, grant: None };
-            match (self.attempt(&mut decision), decision.grant) {
+            let mut decision = Decision {
+                policy: &policy,
+                request,
+                identity,
+                now,
+                tape,
+                take,
+                looked_again,
+                refused: false,
+                grant: None,
+            };
+            match (self.attempt(&mut decision), decision.grant.take()) {
                 (Outcome::Permit, Some(grant)) => return Answer::Permit(grant),
-                (Outcome::Denial(denial), _) if looked_again || !rests_on_limits(&denial) => {
-                    return Answer::Denial(denial);
-                }
-                (Outcome::Denial(denial), _) => {
+                (Outcome::Denial(denial), _) => return Answer::Denial(denial),
+                _ if decision.refused && !looked_again => {
                     looked_again = true;
-                    if shows_holds(&denial) {
-                        self.sweep(now);
-                    }
+                    self.sweep(now);
                     now = now.max(world.fine_now());
                 }
                 (Outcome::Outdated | Outcome::Permit, _) => policy.give_up(),
@@ -255,6 +265,10 @@ impl Engine {
             }
             Taken::Sealed => Tried::Outdated,
             Taken::TooMany => Tried::Denial(Box::new(Denial::new(Code::TooManyPermits))),
+            Taken::Refused if !decision.looked_again => {
+                decision.refused = true;
+                Tried::Outdated
+            }
             Taken::Refused => {
                 let _reader = self.policy.reader();
                 if !self.policy.is(version) {

@@ -16,16 +16,6 @@ pub(super) fn exclusion(target: &Target<'_>, key_id: Option<Arc<str>>, reason: R
     }
 }
 
-pub(super) fn rests_on_limits(denial: &Denial) -> bool {
-    !denial.limits.is_empty() || denial.excluded.iter().any(|target| target.reason == Reason::Limits)
-}
-
-/// Where nothing is held nothing is overdue.
-pub(super) fn shows_holds(denial: &Denial) -> bool {
-    let of_targets = denial.excluded.iter().flat_map(|target| &target.limits);
-    denial.limits.iter().chain(of_targets).any(|limit| limit.held > 0)
-}
-
 /// Nobody could serve: what the first target that limits refuse says; where limits refuse none, what says most about
 /// why.
 pub(super) fn denial_by(excluded: Vec<Exclusion>, fits: Option<i64>) -> Denial {

@@ -206,7 +206,7 @@ fn no_two_permits_share_a_body() {
         all(callers);
         remembering(&slab, 6).leave(State::Open);
         let mut open = 0;
-        slab.overdue(Millis::new(1), 8, |held| {
+        slab.overdue(Millis::new(1), 8, 0, |held| {
             held.each(|entry, _| open += entry.slot.number);
             drop(held);
         });

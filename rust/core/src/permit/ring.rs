@@ -12,6 +12,55 @@ const CHUNKS: usize = 22;
 /// Records that are looked at before the ring is made longer.
 const LOOKED_AT: u32 = 8;
 
+/// Since when nothing of a ring has been overdue: without it every refusal would look at thousands of records to find
+/// what is seldom there. One pass over the ring, in as many steps as it takes, finds the earliest end of an open permit;
+/// until then there is nothing to look for.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// 1 while a thread goes on with the pass. Another one looks at as many records, and leaves the pass alone.
+    pub(super) busy: AtomicU32,
+    /// The next record of the pass.
+    pub(super) at: AtomicU32,
+    /// The earliest end that the pass has met, and when it began.
+    pub(super) least: AtomicI64,
+    pub(super) began: AtomicI64,
+    /// Nothing is overdue before this instant.
+    pub(super) quiet_until: AtomicI64,
+}
+
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch {
+            busy: AtomicU32::new(0),
+            at: AtomicU32::new(0),
+            least: AtomicI64::new(i64::MAX),
+            began: AtomicI64::new(i64::MIN),
+            quiet_until: AtomicI64::new(i64::MIN),
+        }
+    }
+}
+
+impl Watch {
+    /// A permit is opened that ends at `end`. (It ends earlier than those before it where the time to live was made
+    /// shorter, or the clock was set back.)
+    #[inline(always)]
+    pub(super) fn note(&self, end: Millis) {
+        let mut quiet_until = self.quiet_until.load(Ordering::Relaxed);
+        while end.get() < quiet_until {
+            let lowered = self.quiet_until.compare_exchange(
+                quiet_until,
+                end.get(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+            match lowered {
+                Ok(_) => return,
+                Err(found) => quiet_until = found,
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Stripe {
@@ -20,7 +69,7 @@ pub(super) struct Stripe {
     pub(super) length: AtomicU32,
     /// The next record to take.
     pub(super) cursor: AtomicU32,
-    pub(super) sweeper: AtomicU32,
+    pub(super) watch: Watch,
     pub(super) growing: Mutex<()>,
     pub(super) bodies: [OnceLock<Box<[Body]>>; CHUNKS],
     /// Top of the stack of free bodies: a tag against reuse in the upper half, number + 1 in the lower.
@@ -68,7 +117,7 @@ impl Stripe {
             records: [const { OnceLock::new() }; CHUNKS],
             length: AtomicU32::new(0),
             cursor: AtomicU32::new(0),
-            sweeper: AtomicU32::new(0),
+            watch: Watch::default(),
             growing: Mutex::new(()),
             bodies: [const { OnceLock::new() }; CHUNKS],
             free_body: AtomicU64::new(0),
@@ -88,6 +137,12 @@ impl Stripe {
     pub(super) fn body(&self, number: u32) -> &Body {
         let (index, at) = place(number);
         &chunk(&self.bodies, index)[at]
+    }
+
+    /// The state word of a record and when its permit ends.
+    pub(super) fn look_at(&self, number: u32) -> (u64, i64) {
+        let record = self.record(number);
+        (record.state.load(Ordering::Acquire), record.ends.get())
     }
 
     /// Try to make a record one's own. `forget`: also one that is closed and still remembered.
@@ -154,7 +209,8 @@ impl Stripe {
                 return self.oldest_closed(now, remember_ms);
             }
             if self.length.load(Ordering::Relaxed) == length {
-                self.length.store(length + granted, Ordering::Release);
+                // SeqCst: comes before the exchange that takes one of them, for `are_quiet`.
+                self.length.store(length + granted, Ordering::SeqCst);
             }
             number = length;
         }

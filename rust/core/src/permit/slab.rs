@@ -171,24 +171,61 @@ impl Slab {
         self.stripes.iter().map(Stripe::open).sum()
     }
 
-    /// Look at up to `most` records, going on where the last look ended, and hold each one that is open and whose
-    /// time has passed. Busy ones are passed over.
-    pub(crate) fn overdue(&self, now: Millis, most: u32, mut each: impl FnMut(Held<'_>)) -> u64 {
+    /// Look at up to `most` records of each ring in which anything can be overdue, going on where the last look ended, and
+    /// hold each one that is open and whose time has passed. Busy ones are passed over. Permits live for `live_ms`.
+    pub(crate) fn overdue(
+        &self,
+        now: Millis,
+        most: u32,
+        live_ms: i64,
+        mut each: impl FnMut(Held<'_>),
+    ) -> u64 {
         let mut expired = 0;
         for stripe in &self.stripes {
+            let watch = &stripe.watch;
             let length = stripe.length.load(Ordering::Acquire);
+            if now.get() < watch.quiet_until.load(Ordering::Relaxed) || length == 0 {
+                continue;
+            }
+            // Acquire and Release: what the pass has met goes from thread to thread with it.
+            let ours = watch.busy.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
+            let (mut at, mut least) = (watch.at.load(Ordering::Relaxed), watch.least.load(Ordering::Relaxed));
             for _ in 0..most.min(length) {
-                let number = stripe.sweeper.fetch_add(1, Ordering::Relaxed) % length;
-                let record = stripe.record(number);
-                let seen = record.state.load(Ordering::Acquire);
-                if State::of(seen) != State::Open || record.ends.get() > now.get() {
-                    continue;
+                if at >= length {
+                    at = 0;
                 }
-                let handle = Handle { index: number << STRIPE_BITS | stripe.number, generation: seen >> 8 };
-                if let Some(held) = Slab::hold(stripe, record, handle, seen) {
-                    expired += 1;
-                    each(held);
+                if at == 0 {
+                    least = i64::MAX;
+                    if ours {
+                        watch.began.store(now.get(), Ordering::Relaxed);
+                    }
                 }
+                let (seen, end) = stripe.look_at(at);
+                match State::of(seen) {
+                    State::Open if end <= now.get() => {
+                        let handle =
+                            Handle { index: at << STRIPE_BITS | stripe.number, generation: seen >> 8 };
+                        if let Some(held) = Slab::hold(stripe, stripe.record(at), handle, seen) {
+                            expired += 1;
+                            each(held);
+                        } else {
+                            least = least.min(end);
+                        }
+                    }
+                    State::Open | State::Busy => least = least.min(end),
+                    _ => {}
+                }
+                at += 1;
+                if at == length && ours {
+                    // What was opened behind the pass lives on for longer than half of its time.
+                    let opened_since = watch.began.load(Ordering::Relaxed).saturating_add(live_ms / 2);
+                    watch.quiet_until.store(least.min(opened_since), Ordering::Relaxed);
+                }
+            }
+            if ours {
+                watch.at.store(at, Ordering::Relaxed);
+                watch.least.store(least, Ordering::Relaxed);
+                watch.busy.store(0, Ordering::Release);
             }
         }
         expired
@@ -251,6 +288,13 @@ impl<'a> Held<'a> {
     #[inline(always)]
     pub(crate) fn entries(&self) -> Entries<'a> {
         Entries { stripe: self.stripe, body: self.body, at: 0 }
+    }
+
+    /// When it will be overdue.
+    #[inline(always)]
+    pub(crate) fn ends_at(&self, end: Millis) {
+        self.record.ends.set(end.get());
+        self.stripe.watch.note(end);
     }
 
     /// Every counter taken from, in rank order, with what was charged outside the hold.

@@ -261,7 +261,8 @@ impl Engine {
     /// going on where the last call ended. How many there were.
     pub fn sweep(&self, now: Millis) -> u64 {
         let policy = self.policy.load();
-        self.permits.overdue(now, SWEEP, |held| self.expire(held, &policy, now))
+        let live_ms = policy.settings.permit_ttl_ms;
+        self.permits.overdue(now, SWEEP, live_ms, |held| self.expire(held, &policy, now))
     }
 
     /// Those of these sealed counters that no permit follows any more, after overdue permits have expired. None where
