@@ -104,7 +104,8 @@ class Request:
     def sameness(self) -> tuple[object, ...]:
         """What makes two requests with one id the same request."""
         what = (self.provider or "", self.model, self.request_type, self.mcp_tool)
-        return (*what, self.stated, self.max_output_tokens, self.guesses(), self.cost)
+        fallbacks = None if self.fallbacks is None else tuple(self.fallbacks)
+        return (*what, fallbacks, self.stated, self.max_output_tokens, self.guesses(), self.cost)
 
 
 @dataclass

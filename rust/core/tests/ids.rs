@@ -65,7 +65,7 @@ fn other_amounts_under_the_same_id_are_a_conflict_however_they_are_told_apart() 
 }
 
 #[test]
-fn another_model_provider_type_or_tool_under_the_same_id_is_a_conflict() {
+fn another_model_provider_type_tool_or_fallback_under_the_same_id_is_a_conflict() {
     let engine = engine(settings(), &[key("k", vec![])]);
     let amounts = common::amounts(Some(1), None);
     let first = Request { id: Some("i"), ..request(handle(&engine, "k"), "p", "m", amounts) };
@@ -76,6 +76,8 @@ fn another_model_provider_type_or_tool_under_the_same_id_is_a_conflict() {
         Request { model: Some("p/m"), ..first.clone() },
         Request { provider: "", model: Some("p/m"), ..first.clone() },
         Request { request_type: RequestType::Rerank, ..first.clone() },
+        Request { fallbacks: Some(&[]), ..first.clone() },
+        Request { fallbacks: Some(&["q/m"]), ..first.clone() },
     ] {
         assert_eq!(outcome(&engine, &other), Err(Code::IdConflict), "{other:?}");
     }

@@ -57,7 +57,8 @@ impl Engine {
     }
 }
 
-/// One number for what makes two requests the same: provider, model, type and amounts as given.
+/// One number for what makes two requests the same: provider, model, type and amounts as given; and the fallbacks, into
+/// which the permit's answer points.
 fn digest(request: &Request<'_>) -> u64 {
     let asked = &request.asked;
     let mut bytes = Vec::with_capacity(128);
@@ -76,5 +77,9 @@ fn digest(request: &Request<'_>) -> u64 {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
     bytes.extend_from_slice(request.mcp_tool.unwrap_or("").as_bytes());
+    for fallback in request.fallbacks.unwrap_or(&["\0"]) {
+        bytes.push(0xff);
+        bytes.extend_from_slice(fallback.as_bytes());
+    }
     rapidhash::v3::rapidhash_v3(&bytes)
 }
