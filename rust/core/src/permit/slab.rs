@@ -195,7 +195,8 @@ impl Slab {
                     at = 0;
                 }
                 if at == 0 {
-                    least = i64::MAX;
+                    // By the time to live of now and of the pass's end: an edit may make it longer or shorter meanwhile.
+                    least = now.get().saturating_add(live_ms / 2);
                     if ours {
                         watch.began.store(now.get(), Ordering::Relaxed);
                     }
