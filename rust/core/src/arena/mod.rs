@@ -96,7 +96,7 @@ struct Chunk {
 
 /// Sub-windows of an engine's sliding limits.
 pub const BUCKETS: i64 = sized(60, 2) as i64;
-const RING_SLOTS: usize = BUCKETS as usize + 1;
+const RING_SLOTS: usize = (BUCKETS as usize + 1).next_power_of_two();
 
 /// All counters of one engine.
 #[derive(Debug)]

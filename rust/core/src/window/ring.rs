@@ -1,7 +1,7 @@
 //! The ring of a sliding window: which sub-window an instant lies in, and a slot as one word.
 //!
 //! A window of `length` is cut into sub-windows of `ceil(length / buckets)`; a sub-window has the slot of its number
-//! modulo the count of those that are live, and its tag tells which of the many that share it was there last.
+//! modulo the number of slots, and its tag tells which of the many that share it was there last.
 
 use crate::period::Epoch;
 use crate::units::Millis;
@@ -64,9 +64,16 @@ impl Ring {
         Millis::new((index + self.live).saturating_mul(self.sub_ms))
     }
 
+    /// How many slots the ring has: at least one for each sub-window that counts, and a power of two, so that none is
+    /// found by a division.
+    #[inline(always)]
+    pub(crate) fn slots(&self) -> usize {
+        (self.live as usize).next_power_of_two()
+    }
+
     #[inline(always)]
     pub(super) fn place(&self, index: i64) -> usize {
-        index.rem_euclid(self.live) as usize
+        index as usize & (self.slots() - 1)
     }
 }
 

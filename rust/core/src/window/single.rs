@@ -150,7 +150,7 @@ impl SlidingWindow {
     #[must_use]
     pub fn new(limit: i64, length_ms: i64, buckets: i64) -> SlidingWindow {
         let ring = Ring::new(length_ms, buckets);
-        let slots = (0..ring.live).map(|_| Word::new(Sliding::EMPTY_SLOT)).collect();
+        let slots = (0..ring.slots()).map(|_| Word::new(Sliding::EMPTY_SLOT)).collect();
         SlidingWindow { head: before_all(), slots, ring, limit: limit.min(SLOT_MAX) }
     }
 
