@@ -6,8 +6,8 @@
 //! table of all values seen. Equal values have equal numbers, so a compare-exchange of numbers succeeds exactly
 //! where one of values would, in one step and with the orderings that the real word has.
 //!
-//! On x86-64 and aarch64 a [`Word`] is one lock-free compare-exchange. Where a processor has none,
-//! `portable-atomic` falls back to a small spin lock: still exact, no longer lock-free.
+//! On x86-64 and aarch64 a [`Word`] is one lock-free compare-exchange (and, with AVX told to the compiler, one load).
+//! Where a processor has none, `portable-atomic` falls back to a small spin lock: still exact, no longer lock-free.
 
 /// A size as it is, or the small one that a model checker can explore.
 pub(crate) const fn sized(real: u32, checked: u32) -> u32 {

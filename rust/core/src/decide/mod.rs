@@ -37,7 +37,8 @@ enum Outcome {
     /// `Decision::grant` has it.
     Permit,
     Denial(Box<Denial>),
-    /// An edit has closed a counter of this policy, or what refused is gone already: decide anew.
+    /// An edit has closed a counter of this policy, a limit has refused at the first look, or what refused is gone
+    /// already: decide anew.
     Outdated,
 }
 
@@ -129,7 +130,7 @@ impl Engine {
             match (self.attempt(&mut decision), decision.grant.take()) {
                 (Outcome::Permit, Some(grant)) => return Answer::Permit(grant),
                 (Outcome::Denial(denial), _) => return Answer::Denial(denial),
-                _ if decision.refused && !looked_again => {
+                _ if decision.refused => {
                     looked_again = true;
                     self.sweep(now);
                     now = now.max(world.fine_now());
