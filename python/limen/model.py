@@ -14,8 +14,8 @@ the same nano-dollars, and RFC 3339.
 
 from collections.abc import Iterator
 from datetime import datetime
-from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from decimal import Context, Decimal
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -49,10 +49,14 @@ from limen.bodies import (
 )
 
 
+# The precision of the caller's thread may be anything; an i64 has at most 19 digits.
+_WIDE: Final = Context(prec=20, traps=[])
+
+
 def usd(nano_usd: int) -> Decimal:
     """Nano-dollars as dollars, exactly, without trailing zeros."""
     whole, rest = divmod(nano_usd, 1_000_000_000)
-    return Decimal(whole) if rest == 0 else Decimal(nano_usd).scaleb(-9).normalize()
+    return Decimal(whole) if rest == 0 else Decimal(nano_usd).scaleb(-9, _WIDE).normalize(_WIDE)
 
 
 def to_json(answer: object) -> bytes:
