@@ -95,6 +95,36 @@ NAMES = [
     None,
 ]
 WEIGHTS = [-1, -0.1, nan, inf, True, "1", b"1", [], {}, Decimal("1e-400"), Decimal("1e400"), 1e300]
+RATES = [
+    -1,
+    -1e-20,
+    nan,
+    inf,
+    -inf,
+    1e400,
+    True,
+    False,
+    "0.1",
+    "",
+    b"1",
+    [],
+    {},
+    2**63,
+    10**400,
+    9223.5,
+    9224,
+    1e-16,
+    0.1 + 0.2,
+    Decimal("NaN"),
+    Decimal("sNaN"),
+    Decimal("1e400"),
+    Decimal("1e999999999"),
+    Decimal("1e-999999999"),
+    Decimal("-1e-400"),
+    Decimal("1.0000000000000001"),
+    Decimal("1." + "0" * 80 + "1"),
+    Decimal("9223.000000000000001"),
+]
 TRUTHS = [1, 0, "true", 1.0, [], {}]
 TIMES = ["2030", "2030-01-01", "2030-01-01T00:00:00", "x", "", 5, True, 1e9, LONG, ["2030-01-01T00:00:00Z"]]
 TEXT_LISTS = ["*", {}, 5, True, ["*"] * 1001]

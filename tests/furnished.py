@@ -21,7 +21,7 @@ SECRET = "sk-provider-secret-0123456789"
 
 
 class Furnished(House):
-    """A customer, its team, a key of the team, a provider with a key, a model config."""
+    """A customer, its team, a key of the team, a provider with a key, a model config, a rule, an override."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(secret_env=["ALLOWED"], **settings)
@@ -54,6 +54,34 @@ class Furnished(House):
         self.model_config = engine.model_configs.create(
             {"model_name": "m", "provider": "p", "budget": BUDGET}
         )
+        self.routing_rule = engine.routing_rules.create(
+            {
+                "name": "cheap first",
+                "description": "d",
+                "cel_expression": 'model == "m"',
+                "scope": "team",
+                "scope_id": self.team.id,
+                "priority": 1,
+                "targets": [
+                    {"provider": "p", "key_id": self.provider_key.key_id, "weight": 0.25},
+                    {"provider": "p", "model": "n", "weight": 0.75},
+                ],
+                "fallbacks": ["p/o", "p/"],
+                "query": {"rules": [{"field": "model", "value": 1.5}]},
+            }
+        )
+        self.pricing_override = engine.pricing_overrides.create(
+            {
+                "name": "contract",
+                "scope_kind": "virtual_key_provider",
+                "virtual_key_id": self.virtual_key.id,
+                "provider_id": "p",
+                "match_type": "wildcard",
+                "pattern": "m*",
+                "request_types": ["chat_completion", "responses"],
+                "patch": {"output_cost_per_token": 0.3, "input_cost_per_token": 1e-15},
+            }
+        )
 
     def ids(self) -> list[tuple[str, str]]:
         """(resource of the engine, id) of one entity of each kind."""
@@ -64,6 +92,8 @@ class Furnished(House):
             ("model_configs", self.model_config.id),
             ("provider_keys", self.provider_key.key_id),
             ("providers", "p"),
+            ("routing_rules", self.routing_rule.id),
+            ("pricing_overrides", self.pricing_override.id),
         ]
 
     def picture(self) -> list[bytes]:
@@ -77,6 +107,8 @@ LISTS = (
     "model_configs",
     "providers",
     "provider_keys",
+    "routing_rules",
+    "pricing_overrides",
     "budgets",
     "rate_limits",
 )

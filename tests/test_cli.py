@@ -316,7 +316,7 @@ def test_the_schema_takes_the_demo_and_refuses_what_check_refuses() -> None:
         {"customers": [{"name": "a", "budget": {"max_limit": -1, "reset_duration": "1d"}}]},
         {"settings": {"nope": 1}},
         {"settings": {"estimate": {"nope": 1}}},
-        {"routing_rules": []},
+        {"price_catalog": "builtin"},
     ):
         assert list(validator.iter_errors(document)), document
 

@@ -39,6 +39,29 @@ POLICY: dict[str, Any] = {
         }
     ],
     "model_configs": [{"model_name": "m", "budget": BUDGET}],
+    "routing_rules": [
+        {
+            "name": "cheap first",
+            "cel_expression": "budget_used > 80",
+            "scope": "customer",
+            "scope_id": "acme",
+            "priority": 1,
+            "targets": [{"provider": "openai", "key_id": "main", "weight": 0.25}, {"weight": 0.75}],
+            "fallbacks": ["openai/m"],
+            "query": {"rules": [0.1]},
+        }
+    ],
+    "pricing_overrides": [
+        {
+            "name": "contract",
+            "scope_kind": "provider_key",
+            "provider_key_id": "main",
+            "match_type": "wildcard",
+            "pattern": "gpt-*",
+            "request_types": ["chat_completion"],
+            "patch": {"input_cost_per_token": 0.0000025, "output_cost_per_token": None},
+        }
+    ],
 }
 
 
@@ -63,7 +86,7 @@ def filed(tmp_path: Path) -> Filed:
 def test_a_file_becomes_entities_and_settings(filed: Filed) -> None:
     report = filed.load()
     engine = filed.engine
-    assert len(report.created) == 7
+    assert len(report.created) == 9
     (key,) = engine.virtual_keys.list()
     assert (key.name, key.team.name, engine.customers.get("acme").teams[0].id) == ("bot", "growth", "growth")
     assert [c.provider for c in key.provider_configs] == ["openai", "later"]
@@ -82,7 +105,7 @@ def test_loading_again_changes_nothing(filed: Filed) -> None:
     filed.at(2 * DAY)
     again = filed.load()
     filed.at(0)
-    assert (again.created, again.updated, again.removed, again.unchanged) == ([], [], [], 7)
+    assert (again.created, again.updated, again.removed, again.unchanged) == ([], [], [], 9)
     assert picture(filed.engine) == before
 
 
@@ -237,8 +260,6 @@ def test_a_value_that_is_another_keys_is_refused(filed: Filed, word: str, rotate
 
 
 FAULTY: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
-    ({"routing_rules": []}, [("invalid_request", "routing_rules")]),
-    ({"pricing_overrides": []}, [("invalid_request", "pricing_overrides")]),
     ({"price_catalog": "builtin"}, [("invalid_request", "price_catalog")]),
     ({"settings": {"unknown_price": "default_price"}}, [("invalid_request", "settings.unknown_price")]),
     ({"settings": {"default_price": {}}}, [("invalid_request", "settings.default_price")]),

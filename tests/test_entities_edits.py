@@ -15,6 +15,8 @@ from furnished import BUDGET, Furnished
 from house import SECOND, House, refused
 from limen.errors import LimenError
 
+BODY = {"name": "r", "cel_expression": "", "priority": 1, "targets": [{"weight": 1}]}
+
 
 class Refusing:
     """A core that takes no rows: what a full disk or a bug below would look like."""
@@ -35,6 +37,8 @@ EDITS = {
     "cascade": lambda b: b.engine.customers.delete(b.customer.id),
     "provider": lambda b: b.engine.providers.delete("p"),
     "rotate": lambda b: b.engine.virtual_keys.rotate(b.virtual_key.id),
+    "rule": lambda b: b.engine.routing_rules.update(b.routing_rule.id, {"priority": 2}),
+    "override": lambda b: b.engine.pricing_overrides.delete(b.pricing_override.id),
 }
 
 
@@ -79,6 +83,17 @@ def test_an_edit_publishes_the_rows_of_what_it_touches_and_no_others() -> None:
     assert core.rows == 303
     house.engine.teams.delete(team.id)
     assert core.rows == 303 + 300 + 1
+
+
+def test_rules_and_overrides_are_kept_and_the_core_gets_no_row_of_them() -> None:
+    bench = Furnished()
+    core = bench.engine._book.core = Counting(bench.engine._book.core)
+    bench.engine.routing_rules.update(bench.routing_rule.id, {"priority": 9})
+    bench.engine.pricing_overrides.delete(bench.pricing_override.id)
+    bench.engine.routing_rules.create({**BODY, "scope": "global"})
+    assert core.rows == 0
+    bench.engine.teams.delete(bench.team.id)
+    assert core.rows == 2  # the key that is detached, and the team
 
 
 def test_reads_and_edits_of_many_threads_agree() -> None:

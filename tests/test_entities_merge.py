@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from furnished import BUDGET, RATE, Furnished
+from furnished import BUDGET, LISTS, RATE, Furnished
 from house import DAY, SECOND, START
 from limen import model
 
@@ -248,9 +248,7 @@ def test_integer_ids_rise_and_are_never_used_again(bench: Furnished) -> None:
     assert (again.provider_configs[0].id, again.mcp_configs[0].id) == (2, 2)
 
 
-@pytest.mark.parametrize(
-    "kind", ["customers", "teams", "virtual_keys", "model_configs", "provider_keys", "providers"]
-)
+@pytest.mark.parametrize("kind", LISTS[:-2])
 def test_what_get_answers_can_be_sent_back_and_changes_nothing(bench: Furnished, kind: str) -> None:
     resource, id = getattr(bench.engine, kind), dict(bench.ids())[kind]
     before = bench.picture()
@@ -267,8 +265,13 @@ def test_what_get_answers_can_be_sent_back_and_changes_nothing(bench: Furnished,
 
 def test_what_create_answered_can_be_sent_back(bench: Furnished) -> None:
     before = bench.picture()
-    for kind, answer in (("virtual_keys", bench.virtual_key), ("provider_keys", bench.provider_key)):
-        getattr(bench.engine, kind).update(dict(bench.ids())[kind], over_the_wire(answer))
+    for answer, (kind, id) in (
+        (bench.virtual_key, bench.ids()[2]),
+        (bench.provider_key, bench.ids()[4]),
+        (bench.routing_rule, bench.ids()[6]),
+        (bench.pricing_override, bench.ids()[7]),
+    ):
+        getattr(bench.engine, kind).update(id, over_the_wire(answer))
     assert bench.picture() == before
 
 

@@ -16,17 +16,21 @@ def bench() -> Furnished:
     return Furnished()
 
 
+EVERYWHERE = {"scope_kind": "global", "request_types": ["responses"]}
+RULE = {"cel_expression": "", "priority": 1, "targets": [{"weight": 1}]}
 CLASHES = [
     ("virtual_keys", {"name": " bot"}, "name"),
     ("model_configs", {"model_name": "m", "provider": "p"}, "model_name"),
     ("provider_keys", {"provider": "p", "name": "main", "value": "s"}, "name"),
     ("providers", {"name": "p"}, "name"),
+    ("routing_rules", {**RULE, "name": " cheap first", "scope": "team", "scope_id": "TEAM"}, "name"),
 ]
 
 
 @pytest.mark.parametrize(("resource", "body", "path"), CLASHES)
 def test_a_name_that_must_be_unique_clashes(bench: Furnished, resource: str, body: Any, path: str) -> None:
     before = bench.picture()
+    body = {word: bench.team.id if value == "TEAM" else value for word, value in body.items()}
     assert refused(lambda: getattr(bench.engine, resource).create(body), "conflict").param == path
     assert bench.picture() == before
 
@@ -52,6 +56,15 @@ def test_names_that_may_repeat_do(bench: Furnished) -> None:
     bench.engine.model_configs.create({"model_name": "m"})
     bench.engine.model_configs.create({"model_name": "m", "provider": "q"})
     bench.engine.provider_keys.create({"provider": "q", "name": "main", "value": "s"})
+    for scope, id in (
+        ("global", None),
+        ("customer", bench.customer.id),
+        ("virtual_key", bench.virtual_key.id),
+    ):
+        bench.engine.routing_rules.create({**RULE, "name": "cheap first", "scope": scope, "scope_id": id})
+    bench.engine.pricing_overrides.create(
+        {"name": "contract", **EVERYWHERE, "match_type": "exact", "pattern": "m"}
+    )
 
 
 def test_what_is_embedded_is_in_its_plain_form(bench: Furnished) -> None:
@@ -110,6 +123,64 @@ def test_deleting_a_provider_removes_its_keys_and_limits_and_leaves_the_configs(
     (config,) = engine.virtual_keys.get(bench.virtual_key.id).provider_configs
     assert (config.provider, config.keys, config.budget.max_limit) == ("p", [], 5)
     assert engine.model_configs.get(bench.model_config.id).provider == "p"
+
+
+POINTING: list[tuple[str, str, str, dict[str, str]]] = [
+    ("customers", "customer", "routing_rules", {"scope": "customer", "scope_id": "customer"}),
+    ("teams", "team", "routing_rules", {"scope": "team", "scope_id": "team"}),
+    ("virtual_keys", "virtual_key", "routing_rules", {"scope": "virtual_key", "scope_id": "virtual_key"}),
+    (
+        "virtual_keys",
+        "virtual_key",
+        "pricing_overrides",
+        {"scope_kind": "virtual_key", "virtual_key_id": "virtual_key"},
+    ),
+    (
+        "provider_keys",
+        "provider_key",
+        "pricing_overrides",
+        {"scope_kind": "provider_key", "provider_key_id": "provider_key"},
+    ),
+    (
+        "providers",
+        "provider",
+        "pricing_overrides",
+        {
+            "scope_kind": "virtual_key_provider_key",
+            "virtual_key_id": "virtual_key",
+            "provider_key_id": "provider_key",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("owners", "owner", "kind", "scope"), POINTING, ids=[f"{row[1]} {row[2]}" for row in POINTING]
+)
+def test_what_points_to_an_entity_goes_with_it_and_nothing_else_does(
+    bench: Furnished, owners: str, owner: str, kind: str, scope: dict[str, str]
+) -> None:
+    ids = {word: dict(bench.ids())[f"{word}s"] for word in ("customer", "team", "virtual_key")}
+    ids |= {"provider_key": bench.provider_key.key_id, "provider": "p"}
+    resource = getattr(bench.engine, kind)
+    form = RULE if kind == "routing_rules" else {**EVERYWHERE, "match_type": "exact", "pattern": "m"}
+    pointing = resource.create(
+        {"name": "n", **form, **{w: ids[v] if w.endswith("_id") else v for w, v in scope.items()}}
+    )
+    if kind == "routing_rules":
+        stays = resource.create({"name": "n", **form, "scope": "global"})
+    else:
+        stays = resource.create({"name": "n", **form, "scope_kind": "provider", "provider_id": "p"})
+    getattr(bench.engine, owners).delete(ids[owner])
+    refused(lambda: resource.get(pointing.id), "not_found", "id")
+    assert resource.get(stays.id).id == stays.id
+    assert not [link for link in bench.engine._book.links if link[1] == ids[owner]]
+
+
+def test_a_rule_whose_target_pins_a_key_stays_when_the_key_goes_and_says_so(bench: Furnished) -> None:
+    bench.engine.provider_keys.delete(bench.provider_key.key_id)
+    answer = bench.engine.routing_rules.update(bench.routing_rule.id, {})
+    assert "targets[0].key_id is unknown: the provider has no such key" in answer.warnings
 
 
 def test_a_list_that_loses_its_last_provider_key_stays_closed(bench: Furnished) -> None:

@@ -15,11 +15,13 @@ import limen
 from furnished import Furnished
 from house import refused
 from limen import model
-from limen.resources import key_parts, limits, secrets
+from limen.resources import key_parts, limits, pricing_overrides, routing_rules, secrets
 from limen.resources.customers import Customers
 from limen.resources.model_configs import ModelConfigs
+from limen.resources.pricing_overrides import PricingOverrides
 from limen.resources.provider_keys import ProviderKeys
 from limen.resources.providers import Providers
+from limen.resources.routing_rules import RoutingRules
 from limen.resources.teams import Teams
 from limen.resources.virtual_keys import VirtualKeys
 from limen.settings import _ESTIMATE, _SETTINGS, EstimatePolicy, Settings
@@ -40,6 +42,12 @@ TABLES: list[tuple[type[msgspec.Struct], Any]] = [
     (model.UpdateProviderConfigRequest, key_parts.provider_shape(False)),
     (model.CreateMCPConfigRequest, key_parts.mcp_shape(True)),
     (model.UpdateMCPConfigRequest, key_parts.mcp_shape(False)),
+    (model.CreateRoutingRuleRequest, RoutingRules.create_shape),
+    (model.UpdateRoutingRuleRequest, RoutingRules.update_shape),
+    (model.RoutingTarget, routing_rules.TARGET),
+    (model.CreatePricingOverrideRequest, PricingOverrides.create_shape),
+    (model.UpdatePricingOverrideRequest, PricingOverrides.update_shape),
+    (model.PricingPatch, pricing_overrides.PATCH),
     (model.EnvVarRequest, secrets._SHAPE),
     (EstimatePolicy, _ESTIMATE),
 ]
@@ -101,6 +109,38 @@ EXPECTED = {
         "bedrock_session_token bedrock_region bedrock_arn created_at updated_at "
         "config_hash warnings"
     ),
+    "RoutingTarget": "provider model key_id weight",
+    "RoutingRule": (
+        "id name description enabled cel_expression targets fallbacks scope scope_id priority query health "
+        "created_at updated_at warnings"
+    ),
+    "RuleHealth": "matches errors last_error last_match_at",
+    "PricingOverride": (
+        "id name scope_kind virtual_key_id provider_id provider_key_id match_type pattern request_types "
+        "pricing_patch patch free config_hash created_at updated_at warnings"
+    ),
+    "PricingPatch": (
+        "input_cost_per_token output_cost_per_token input_cost_per_token_batches "
+        "output_cost_per_token_batches input_cost_per_token_priority output_cost_per_token_priority "
+        "input_cost_per_character input_cost_per_token_above_128k_tokens "
+        "output_cost_per_token_above_128k_tokens input_cost_per_token_above_200k_tokens "
+        "output_cost_per_token_above_200k_tokens cache_creation_input_token_cost "
+        "cache_read_input_token_cost cache_creation_input_token_cost_above_200k_tokens "
+        "cache_read_input_token_cost_above_200k_tokens cache_read_input_token_cost_priority "
+        "cache_read_input_image_token_cost cache_creation_input_audio_token_cost input_cost_per_image "
+        "output_cost_per_image input_cost_per_pixel output_cost_per_pixel input_cost_per_image_token "
+        "output_cost_per_image_token output_cost_per_image_low_quality "
+        "output_cost_per_image_medium_quality output_cost_per_image_high_quality "
+        "output_cost_per_image_auto_quality output_cost_per_image_premium_image "
+        "output_cost_per_image_above_512_and_512_pixels output_cost_per_image_above_1024_and_1024_pixels "
+        "output_cost_per_image_above_2048_and_2048_pixels "
+        "output_cost_per_image_above_4096_and_4096_pixels input_cost_per_audio_token "
+        "output_cost_per_audio_token input_cost_per_audio_per_second input_cost_per_second "
+        "input_cost_per_video_per_second output_cost_per_video_per_second output_cost_per_second "
+        "search_context_cost_per_query code_interpreter_cost_per_session"
+    ),
+    "ListRoutingRulesResponse": "count total_count limit offset rules",
+    "ListPricingOverridesResponse": "count total_count limit offset pricing_overrides",
     "ListTeamsResponse": "count total_count limit offset teams",
     "ListVirtualKeysResponse": "count total_count limit offset virtual_keys",
     "ListProviderGovernanceResponse": "count total_count limit offset providers",

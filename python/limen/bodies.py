@@ -16,6 +16,33 @@ from msgspec import UNSET, Struct, UnsetType
 Dollars: TypeAlias = int | float | Decimal
 """Dollars in a body: read as the shortest decimal text of the number, never through binary fractions."""
 Window: TypeAlias = Literal["fixed", "sliding"]
+RuleScope: TypeAlias = Literal["virtual_key", "team", "customer", "global"]
+"""In the order in which rules are looked for."""
+OverrideScope: TypeAlias = Literal[
+    "virtual_key_provider_key",
+    "virtual_key_provider",
+    "virtual_key",
+    "provider_key",
+    "provider",
+    "global",
+]
+"""From the narrowest."""
+MatchType: TypeAlias = Literal["exact", "wildcard"]
+PricedType: TypeAlias = Literal[
+    "chat_completion",
+    "text_completion",
+    "responses",
+    "embedding",
+    "rerank",
+    "speech",
+    "transcription",
+    "image_generation",
+    "image_variation",
+    "image_edit",
+    "video_generation",
+    "video_remix",
+]
+"""Types of requests that have prices; the streaming variant of a type is the same type."""
 
 
 class Body(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -229,3 +256,126 @@ class CreateProviderKeyRequest(UpdateProviderKeyRequest, kw_only=True):
     provider: str
     name: str
     value: str | EnvVarRequest
+
+
+class RoutingTarget(Body, kw_only=True):
+    """Where a rule may send a request. What is left out is the request's; `key_id` pins a provider key."""
+
+    provider: str | UnsetType | None = UNSET
+    model: str | UnsetType | None = UNSET
+    key_id: str | UnsetType | None = UNSET
+    weight: float
+
+
+class CreateRoutingRuleRequest(Body, kw_only=True):
+    """A routing rule; the weights of its targets sum to 1."""
+
+    name: str
+    description: str | UnsetType | None = UNSET
+    enabled: bool | UnsetType | None = UNSET
+    cel_expression: str
+    targets: list[RoutingTarget]
+    fallbacks: list[str] | UnsetType | None = UNSET
+    scope: RuleScope
+    scope_id: str | UnsetType | None = UNSET
+    priority: int
+    query: dict[str, Any] | UnsetType | None = UNSET
+
+
+class UpdateRoutingRuleRequest(Body, kw_only=True):
+    """Changes of a routing rule; its scope is fixed, `targets` replaces all."""
+
+    name: str | UnsetType = UNSET
+    description: str | UnsetType | None = UNSET
+    enabled: bool | UnsetType = UNSET
+    cel_expression: str | UnsetType = UNSET
+    targets: list[RoutingTarget] | UnsetType | None = UNSET
+    fallbacks: list[str] | UnsetType | None = UNSET
+    priority: int | UnsetType = UNSET
+    query: dict[str, Any] | UnsetType | None = UNSET
+
+
+Price: TypeAlias = Dollars | UnsetType | None
+"""Dollars per unit, to the femto-dollar. In a body null is as left out; zero is kept and not applied."""
+
+
+class PricingPatch(Body, kw_only=True):
+    """Prices that replace those of the catalogue. In answers the given ones, as Decimal."""
+
+    input_cost_per_token: Price = UNSET
+    output_cost_per_token: Price = UNSET
+    input_cost_per_token_batches: Price = UNSET
+    output_cost_per_token_batches: Price = UNSET
+    input_cost_per_token_priority: Price = UNSET
+    output_cost_per_token_priority: Price = UNSET
+    input_cost_per_character: Price = UNSET
+    input_cost_per_token_above_128k_tokens: Price = UNSET
+    output_cost_per_token_above_128k_tokens: Price = UNSET
+    input_cost_per_token_above_200k_tokens: Price = UNSET
+    output_cost_per_token_above_200k_tokens: Price = UNSET
+    cache_creation_input_token_cost: Price = UNSET
+    cache_read_input_token_cost: Price = UNSET
+    cache_creation_input_token_cost_above_200k_tokens: Price = UNSET
+    cache_read_input_token_cost_above_200k_tokens: Price = UNSET
+    cache_read_input_token_cost_priority: Price = UNSET
+    cache_read_input_image_token_cost: Price = UNSET
+    cache_creation_input_audio_token_cost: Price = UNSET
+    input_cost_per_image: Price = UNSET
+    output_cost_per_image: Price = UNSET
+    input_cost_per_pixel: Price = UNSET
+    output_cost_per_pixel: Price = UNSET
+    input_cost_per_image_token: Price = UNSET
+    output_cost_per_image_token: Price = UNSET
+    output_cost_per_image_low_quality: Price = UNSET
+    output_cost_per_image_medium_quality: Price = UNSET
+    output_cost_per_image_high_quality: Price = UNSET
+    output_cost_per_image_auto_quality: Price = UNSET
+    output_cost_per_image_premium_image: Price = UNSET
+    output_cost_per_image_above_512_and_512_pixels: Price = UNSET
+    output_cost_per_image_above_1024_and_1024_pixels: Price = UNSET
+    output_cost_per_image_above_2048_and_2048_pixels: Price = UNSET
+    output_cost_per_image_above_4096_and_4096_pixels: Price = UNSET
+    input_cost_per_audio_token: Price = UNSET
+    output_cost_per_audio_token: Price = UNSET
+    input_cost_per_audio_per_second: Price = UNSET
+    input_cost_per_second: Price = UNSET
+    input_cost_per_video_per_second: Price = UNSET
+    output_cost_per_video_per_second: Price = UNSET
+    output_cost_per_second: Price = UNSET
+    search_context_cost_per_query: Price = UNSET
+    code_interpreter_cost_per_session: Price = UNSET
+
+
+class CreatePricingOverrideRequest(Body, kw_only=True):
+    """Other prices for the requests that its scope, pattern and types select: a patch, or `free`.
+
+    `confirm` says that a price far from the catalogue's is meant.
+    """
+
+    name: str
+    scope_kind: OverrideScope
+    virtual_key_id: str | UnsetType | None = UNSET
+    provider_id: str | UnsetType | None = UNSET
+    provider_key_id: str | UnsetType | None = UNSET
+    match_type: MatchType
+    pattern: str
+    request_types: list[PricedType]
+    patch: PricingPatch | UnsetType | None = UNSET
+    free: bool | UnsetType | None = UNSET
+    confirm: bool | UnsetType | None = UNSET
+
+
+class UpdatePricingOverrideRequest(Body, kw_only=True):
+    """Changes of a pricing override; `patch` replaces the whole patch."""
+
+    name: str | UnsetType = UNSET
+    scope_kind: OverrideScope | UnsetType = UNSET
+    virtual_key_id: str | UnsetType | None = UNSET
+    provider_id: str | UnsetType | None = UNSET
+    provider_key_id: str | UnsetType | None = UNSET
+    match_type: MatchType | UnsetType = UNSET
+    pattern: str | UnsetType = UNSET
+    request_types: list[PricedType] | UnsetType | None = UNSET
+    patch: PricingPatch | UnsetType = UNSET
+    free: bool | UnsetType = UNSET
+    confirm: bool | UnsetType | None = UNSET

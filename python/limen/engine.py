@@ -21,8 +21,10 @@ from limen.resources.book import Book
 from limen.resources.customers import Customers
 from limen.resources.limit_lists import Budgets, RateLimits
 from limen.resources.model_configs import ModelConfigs
+from limen.resources.pricing_overrides import PricingOverrides
 from limen.resources.provider_keys import ProviderKeys
 from limen.resources.providers import Providers
+from limen.resources.routing_rules import RoutingRules
 from limen.resources.teams import Teams
 from limen.resources.virtual_keys import VirtualKeys
 from limen.settings import Settings, read_settings
@@ -39,8 +41,9 @@ class Engine(_core.Engine):
     `seed` (0 to 2**64 - 1) makes draws repeatable. Any number of threads may call one engine; a child of fork
     may not (ForkedError). It is a context manager: at the end it is closed.
 
-    `customers`, `teams`, `virtual_keys`, `model_configs`, `providers` and `provider_keys` create, get, list,
-    update and delete; `budgets` and `rate_limits` list and reset.
+    `customers`, `teams`, `virtual_keys`, `model_configs`, `providers`, `provider_keys`, `routing_rules` and
+    `pricing_overrides` (the last two are kept, and not yet applied) create, get, list, update and delete;
+    `budgets` and `rate_limits` list and reset.
 
     >>> with Engine() as engine:
     ...     bot = {"provider_configs": [{"provider": "openai", "weight": 1, "allowed_models": ["*"]}]}
@@ -77,6 +80,8 @@ class Engine(_core.Engine):
         self.model_configs = ModelConfigs(book)
         self.providers = Providers(book)
         self.provider_keys = ProviderKeys(book)
+        self.routing_rules = RoutingRules(book)
+        self.pricing_overrides = PricingOverrides(book)
         self.budgets = Budgets(book)
         self.rate_limits = RateLimits(book)
 

@@ -27,27 +27,36 @@ from limen.bodies import (
     CreateLimits as CreateLimits,
     CreateMCPConfigRequest as CreateMCPConfigRequest,
     CreateModelConfigRequest as CreateModelConfigRequest,
+    CreatePricingOverrideRequest as CreatePricingOverrideRequest,
     CreateProviderConfigRequest as CreateProviderConfigRequest,
     CreateProviderKeyRequest as CreateProviderKeyRequest,
     CreateRateLimitRequest as CreateRateLimitRequest,
+    CreateRoutingRuleRequest as CreateRoutingRuleRequest,
     CreateTeamRequest as CreateTeamRequest,
     CreateVirtualKeyRequest as CreateVirtualKeyRequest,
     Dollars as Dollars,
     EnvVarRequest as EnvVarRequest,
+    MatchType as MatchType,
+    OverrideScope as OverrideScope,
+    PricedType as PricedType,
+    PricingPatch as PricingPatch,
+    RoutingTarget as RoutingTarget,
+    RuleScope as RuleScope,
     UpdateBudgetRequest as UpdateBudgetRequest,
     UpdateCustomerRequest as UpdateCustomerRequest,
     UpdateLimits as UpdateLimits,
     UpdateMCPConfigRequest as UpdateMCPConfigRequest,
     UpdateModelConfigRequest as UpdateModelConfigRequest,
+    UpdatePricingOverrideRequest as UpdatePricingOverrideRequest,
     UpdateProviderConfigRequest as UpdateProviderConfigRequest,
     UpdateProviderGovernanceRequest as UpdateProviderGovernanceRequest,
     UpdateProviderKeyRequest as UpdateProviderKeyRequest,
     UpdateRateLimitRequest as UpdateRateLimitRequest,
+    UpdateRoutingRuleRequest as UpdateRoutingRuleRequest,
     UpdateTeamRequest as UpdateTeamRequest,
     UpdateVirtualKeyRequest as UpdateVirtualKeyRequest,
     Window as Window,
 )
-
 
 # The precision of the caller's thread may be anything; an i64 has at most 19 digits.
 _WIDE: Final = Context(prec=20, traps=[])
@@ -57,6 +66,12 @@ def usd(nano_usd: int) -> Decimal:
     """Nano-dollars as dollars, exactly, without trailing zeros."""
     whole, rest = divmod(nano_usd, 1_000_000_000)
     return Decimal(whole) if rest == 0 else Decimal(nano_usd).scaleb(-9, _WIDE).normalize(_WIDE)
+
+
+def usd_per_unit(femto_usd: int) -> Decimal:
+    """Femto-dollars as dollars, exactly, without trailing zeros."""
+    whole, rest = divmod(femto_usd, 10**15)
+    return Decimal(whole) if rest == 0 else Decimal(femto_usd).scaleb(-15, _WIDE).normalize(_WIDE)
 
 
 def to_json(answer: object) -> bytes:
@@ -274,6 +289,56 @@ class ProviderGovernance(Answer, kw_only=True):
     warnings: list[str] | UnsetType = UNSET
 
 
+class RuleHealth(Answer, kw_only=True):
+    """How often a rule matched and failed since the process began."""
+
+    matches: int
+    errors: int
+    last_error: str | None
+    last_match_at: datetime | None
+
+
+class RoutingRule(Answer, kw_only=True):
+    """A rule that sends requests of its scope elsewhere; the lowest priority is evaluated first."""
+
+    id: str
+    name: str
+    description: str
+    enabled: bool
+    cel_expression: str
+    targets: list[RoutingTarget]
+    fallbacks: list[str]
+    scope: RuleScope
+    scope_id: str | None
+    priority: int
+    query: dict[str, Any] | None
+    health: RuleHealth
+    created_at: datetime
+    updated_at: datetime
+    warnings: list[str] | UnsetType = UNSET
+
+
+class PricingOverride(Answer, kw_only=True):
+    """Other prices for some requests. `pricing_patch` is `patch` as the text that is stored."""
+
+    id: str
+    name: str
+    scope_kind: OverrideScope
+    virtual_key_id: str | None
+    provider_id: str | None
+    provider_key_id: str | None
+    match_type: MatchType
+    pattern: str
+    request_types: list[PricedType]
+    pricing_patch: str
+    patch: PricingPatch
+    free: bool
+    config_hash: str | None
+    created_at: datetime
+    updated_at: datetime
+    warnings: list[str] | UnsetType = UNSET
+
+
 class VirtualKeyQuotaResponse(Answer, kw_only=True):
     """What the holder of a virtual key may see of it."""
 
@@ -341,6 +406,18 @@ class ListProviderKeysResponse(Page[TableKey], kw_only=True):
     """A page of provider keys."""
 
     keys: list[TableKey]
+
+
+class ListRoutingRulesResponse(Page[RoutingRule], kw_only=True):
+    """A page of routing rules."""
+
+    rules: list[RoutingRule]
+
+
+class ListPricingOverridesResponse(Page[PricingOverride], kw_only=True):
+    """A page of pricing overrides."""
+
+    pricing_overrides: list[PricingOverride]
 
 
 class ListBudgetsResponse(Page[Budget], kw_only=True):

@@ -110,7 +110,7 @@ class Resource(Generic[R, A, P]):
         """The form of a single read."""
         raise NotImplementedError
 
-    def warn(self, record: R, now: int) -> Words:
+    def warn(self, record: R, draft: Draft) -> Words:
         """What in a record can have no effect."""
         return []
 
@@ -213,17 +213,17 @@ class Resource(Generic[R, A, P]):
 
     def _told(self, record: R, draft: Draft) -> A:
         answer = self.show(record)
-        cast("Warned", answer).warnings = self.warn(record, draft.now)
+        cast("Warned", answer).warnings = self.warn(record, draft)
         return answer
 
 
 def need(body: Body, word: str, old: Any, at: str, faults: Faults) -> Any:
     """A field that must have a value in the end: the body's, else the old one, else a fault."""
-    if word in body:
-        return body[word]
-    if old is None and body.given and not any((found.param or "").startswith(at + word) for found in faults):
-        faults.add(at + word, "is required")
-    return old
+    value, path = body.get(word, old), at + word
+    inside = (f"{path}.", f"{path}[")
+    if value is None and body.given and not any(f"{found.param}.".startswith(inside) for found in faults):
+        faults.add(path, "is required")
+    return value
 
 
 def merged_limits(

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from limen.errors import Faults, fault
 from limen.resources.records import KINDS, Kind, Record, pack, unpack
-from limen.resources.rows import Credentials, Row, core_row, delete_row, references, unique
+from limen.resources.rows import CORE_KINDS, Credentials, Row, core_row, delete_row, references, unique
 
 R = TypeVar("R", bound=Record)
 Link = tuple[Kind, str, Kind]
@@ -175,11 +175,11 @@ class Draft:
     def rows(self) -> list[Row]:
         """The batch for the core: what is named before what names it; removals last, in reverse."""
         rows = list(self.first_rows)
-        for kind in KINDS:
+        for kind in CORE_KINDS:
             for id, record in self._changed[kind].items():
                 if record is not None:
                     rows.append(core_row(kind, record, self.credentials.get(id)))
-        for kind in reversed(KINDS):
+        for kind in reversed(CORE_KINDS):
             kept = self.book.records[kind]
             for id, record in self._changed[kind].items():
                 if record is None and id in kept:

@@ -22,10 +22,12 @@ from limen.resources.customers import Customers
 from limen.resources.document import read_document
 from limen.resources.file_keys import FileKeys
 from limen.resources.model_configs import ModelConfigs
+from limen.resources.pricing_overrides import PricingOverrides
 from limen.resources.provider_keys import ProviderKeys
 from limen.resources.providers import Providers
 from limen.resources.reading import identifier
 from limen.resources.records import ProviderRow, Record, VirtualKeyRow, fingerprint
+from limen.resources.routing_rules import RoutingRules
 from limen.resources.rows import Row
 from limen.resources.shape import Body, Field, Shape, check_fixed
 from limen.resources.teams import Teams
@@ -34,7 +36,7 @@ from limen.settings import Settings, merge_settings
 
 AnyResource: TypeAlias = Resource[Any, Any, Any]
 Find: TypeAlias = Callable[[Body, str], str]
-_NOT_YET: Final = ("routing_rules", "pricing_overrides", "price_catalog")
+_NOT_YET: Final = ("price_catalog",)
 
 
 class Section(NamedTuple):
@@ -64,6 +66,8 @@ def _sections(book: Book) -> list[Section]:
         ("provider_keys", ProviderKeys(book), "name"),
         ("virtual_keys", FileKeys(book), "name"),
         ("model_configs", ModelConfigs(book), "model_name"),
+        ("routing_rules", RoutingRules(book), "name"),
+        ("pricing_overrides", PricingOverrides(book), "name"),
     )
     return [Section(word, resource, _shape(resource), title) for word, resource, title in listed]
 
@@ -148,7 +152,7 @@ class Loading:
     def _finder(self, section: Section, bodies: list[Body], stated: set[str]) -> Find:
         """How an entry without an id finds its entity: by what is unique, else by a name that is alone."""
         kind, title = section.resource.kind, section.title
-        if kind in ("customer", "team"):
+        if kind in ("customer", "team", "pricing_override"):
             return self._by_name(section, bodies, stated)
 
         def find(body: Body, at: str) -> str:
@@ -160,6 +164,8 @@ class Loading:
                 value = (body.get("provider"), called)
             elif kind == "model_config":
                 value = (called, body.get("provider"))
+            elif kind == "routing_rule":
+                value = (body.get("scope"), body.get("scope_id"), called)
             found = self.book.uniques[kind].get(value)
             return new_id() if found is None or found in stated else found
 
@@ -204,7 +210,7 @@ class Loading:
         same = record == old
         record.origin = fingerprint(record)
         shown = f"{section.word}/{entry.title}"
-        self._report.warnings += [f"{shown}: {words}" for words in resource.warn(record, draft.now)]
+        self._report.warnings += [f"{shown}: {words}" for words in resource.warn(record, draft)]
         if same and old is not None and old.origin == record.origin:
             self._report.unchanged += 1
             return

@@ -11,6 +11,7 @@ from limen.resources.book import Draft
 from limen.resources.limits import limit_fields
 from limen.resources.reading import name
 from limen.resources.records import CustomerRow, TeamRow, VirtualKeyRow
+from limen.resources.routing_rules import erase_rules
 from limen.resources.shape import Body, Field, Null, Shape
 
 _FIXED: Final = ("id", "budget_id", "rate_limit_id", "teams", "virtual_keys", "config_hash")
@@ -59,4 +60,5 @@ class Customers(Resource[CustomerRow, Customer, ListCustomersResponse]):
     def erase(self, draft: Draft, id: str) -> None:
         detach(draft, "team", draft.linked("customer", id, "team"), customer_id=None)
         detach(draft, "virtual_key", draft.linked("customer", id, "virtual_key"), customer_id=None)
+        erase_rules(draft, "customer", id)
         draft.drop("customer", id)

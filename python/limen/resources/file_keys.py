@@ -112,8 +112,8 @@ class FileKeys(VirtualKeys):
             self._nameless.add(record.id)
         super().complete(record, draft)
 
-    def warn(self, record: VirtualKeyRow, now: int) -> list[str]:
-        found = super().warn(record, now)
+    def warn(self, record: VirtualKeyRow, draft: Draft) -> list[str]:
+        found = super().warn(record, draft)
         if record.id in self._nameless:
             found.append("value is left out: nobody knows it until the key is rotated")
         return found

@@ -4,7 +4,7 @@ It says which fields there are and of what kind, for editors and for scripts tha
 more than one field, or on the environment, `limen check` says.
 
     >>> sorted(schema()["properties"])[:3]
-    ['customers', 'model_configs', 'provider_keys']
+    ['customers', 'model_configs', 'pricing_overrides']
 """
 
 from typing import Any, Final
@@ -17,7 +17,9 @@ from limen.bodies import (
     CreateCustomerRequest,
     CreateLimits,
     CreateModelConfigRequest,
+    CreatePricingOverrideRequest,
     CreateProviderKeyRequest,
+    CreateRoutingRuleRequest,
     CreateTeamRequest,
     CreateVirtualKeyRequest,
     SecretIn,
@@ -63,6 +65,18 @@ class FileModelConfig(CreateModelConfigRequest, kw_only=True):
     id: str | UnsetType = UNSET
 
 
+class FileRoutingRule(CreateRoutingRuleRequest, kw_only=True):
+    """A routing rule; the weights of its targets sum to 1."""
+
+    id: str | UnsetType = UNSET
+
+
+class FilePricingOverride(CreatePricingOverrideRequest, kw_only=True):
+    """Other prices for some requests: a patch, or `free`."""
+
+    id: str | UnsetType = UNSET
+
+
 class ConfigurationFile(Body, kw_only=True):
     """What `limen serve --config`, `limen check` and `engine.load` read."""
 
@@ -73,6 +87,8 @@ class ConfigurationFile(Body, kw_only=True):
     teams: list[FileTeam] | UnsetType = UNSET
     virtual_keys: list[FileVirtualKey] | UnsetType = UNSET
     model_configs: list[FileModelConfig] | UnsetType = UNSET
+    routing_rules: list[FileRoutingRule] | UnsetType = UNSET
+    pricing_overrides: list[FilePricingOverride] | UnsetType = UNSET
 
 
 _DOLLARS: Final = {"type": "number", "minimum": 0}
@@ -84,8 +100,9 @@ def _tidy(node: Any) -> Any:
         return [_tidy(item) for item in node]
     if not isinstance(node, dict):
         return node
-    if {"type": "string", "format": "decimal"} in node.get("anyOf", ()):
-        return _DOLLARS
+    kinds = node.get("anyOf", ())
+    if {"type": "string", "format": "decimal"} in kinds:
+        return {**_DOLLARS, "type": ["number", "null"]} if {"type": "null"} in kinds else _DOLLARS
     found = {word: _tidy(item) for word, item in node.items()}
     if "properties" in found:
         found["additionalProperties"] = False

@@ -4,26 +4,20 @@ from typing import Final
 
 import msgspec
 
-from limen.errors import Faults
 from limen.model import ListModelConfigsResponse, ModelConfig
 from limen.resources import views
 from limen.resources.base import Resource, merged_limits, need
 from limen.resources.book import Draft
 from limen.resources.limits import limit_fields
-from limen.resources.reading import Bad, name
+from limen.resources.reading import name, optional_name
 from limen.resources.records import ModelConfigRow
 from limen.resources.shape import Body, Field, Null, Shape
 
 _FIXED: Final = ("id", "config_hash")
 
 
-def _provider(value: object, at: str, faults: Faults) -> str | Bad | None:
-    """The name of a provider; the empty text is all of them."""
-    return None if value == "" else name(value, at, faults)
-
-
 def _shape(create: bool) -> Shape:
-    fields = {"model_name": Field(name, Null.REFUSED), "provider": Field(_provider, Null.VALUE)}
+    fields = {"model_name": Field(name, Null.REFUSED), "provider": Field(optional_name, Null.VALUE)}
     return Shape(fields | limit_fields(create), fixed=_FIXED)
 
 
@@ -58,5 +52,5 @@ class ModelConfigs(Resource[ModelConfigRow, ModelConfig, ListModelConfigsRespons
     def title(self, record: ModelConfigRow) -> str:
         return record.model_name
 
-    def warn(self, record: ModelConfigRow, now: int) -> list[str]:
+    def warn(self, record: ModelConfigRow, draft: Draft) -> list[str]:
         return [] if record.budgets or record.rate else ["this model config limits nothing"]

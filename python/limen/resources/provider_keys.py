@@ -97,7 +97,7 @@ class ProviderKeys(Resource[ProviderKeyRow, TableKey, ListProviderKeysResponse])
         provider = wanted.get("provider")
         return (provider is None or record.provider == provider) and super().matches(record, wanted)
 
-    def warn(self, record: ProviderKeyRow, now: int) -> list[str]:
+    def warn(self, record: ProviderKeyRow, draft: Draft) -> list[str]:
         return [] if record.models else ["models is empty: this key serves no model"]
 
     def erase(self, draft: Draft, id: str) -> None:

@@ -14,6 +14,7 @@ from limen.resources import views
 from limen.resources.base import Paging, Resource, merged_limits
 from limen.resources.book import Draft
 from limen.resources.limits import limit_fields
+from limen.resources.pricing_overrides import erase_overrides
 from limen.resources.reading import name
 from limen.resources.records import ProviderConfigRow, ProviderRow, VirtualKeyRow
 from limen.resources.shape import Body, Field, Null, Shape
@@ -32,11 +33,12 @@ def ensure_provider(draft: Draft, called: str) -> ProviderRow:
 
 
 def erase_key(draft: Draft, key_id: str) -> None:
-    """Remove a provider key, also from lists that name it; one that becomes empty closes the provider."""
+    """Remove a provider key and its overrides, and take it from lists: an empty one closes the provider."""
     for id in draft.linked("provider_key", key_id, "virtual_key"):
         record = cast("VirtualKeyRow", draft.get("virtual_key", id))
         providers = [_without(config, key_id) for config in record.providers]
         draft.put("virtual_key", msgspec.structs.replace(record, providers=providers, updated=draft.now))
+    erase_overrides(draft, "provider_key", key_id)
     draft.drop("provider_key", key_id)
 
 

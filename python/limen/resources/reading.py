@@ -24,6 +24,7 @@ MAX_LIST: Final = 1000
 MAX_DEPTH: Final = 64
 INT64: Final = 2**63 - 1
 MAX_NANO_USD: Final = 9_223_372_036 * 10**9
+MAX_RATE_USD: Final = 9_223
 MAX_DURATION_S: Final = 36_500 * 86_400
 _SECONDS: Final = {
     "s": 1,
@@ -119,6 +120,11 @@ def description(value: object, at: str, faults: Faults) -> str | Bad:
 def reference(value: object, at: str, faults: Faults) -> str | Bad | None:
     """The id of another entity; the empty text is none."""
     return None if isinstance(value, str) and not value else identifier(value, at, faults)
+
+
+def optional_name(value: object, at: str, faults: Faults) -> str | Bad | None:
+    """A name; the empty text is none."""
+    return None if value == "" else name(value, at, faults)
 
 
 def boolean(value: object, at: str, faults: Faults) -> bool | Bad:
@@ -217,6 +223,24 @@ def dollars_between(low_nano: int, high_nano: int) -> Reader:
 
 dollars = dollars_between(0, MAX_NANO_USD)
 correction = dollars_between(-MAX_NANO_USD, MAX_NANO_USD)
+
+
+def rate(value: object, at: str, faults: Faults) -> int | Bad:
+    """Dollars per unit as femto-dollars, exactly: nothing is rounded, so that no price is another's."""
+    number = _number(value, at, faults)
+    if isinstance(number, Bad):
+        return BAD
+    if not 0 <= number <= MAX_RATE_USD:
+        faults.add(at, f"must be from 0 to {MAX_RATE_USD} dollars a unit")
+        return BAD
+    if isinstance(number, int):
+        return number * 10**15
+    whole = _WIDE.scaleb(number, 15).to_integral_value(context=_WIDE)
+    # Compared with what was sent: scaling a number of a hundred digits has rounded it already.
+    if _WIDE.scaleb(whole, -15) != number:
+        faults.add(at, "must have at most 15 decimals (femto-dollars)")
+        return BAD
+    return int(whole)
 
 
 def parse_duration(text: str) -> tuple[int, str]:

@@ -2,8 +2,9 @@
 
 A record lives as one block of msgpack bytes and is decoded when it is looked at: a million keys then cost a
 few hundred bytes each. The collector of cycles has nothing to walk in them, nor in decoded ones, which hold
-no cycles. Money is integer nano-dollars, times are milliseconds since the epoch. `origin` is the fingerprint
-of the configuration that a file gave, None where no file ever had the entity.
+no cycles. Money is integer nano-dollars (a price per unit: femto-dollars), times are milliseconds since the
+epoch. `origin` is the fingerprint of the configuration that a file gave, None where no file ever had the
+entity.
 """
 
 import hashlib
@@ -14,9 +15,19 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from limen.bodies import MatchType, OverrideScope, PricedType, RuleScope
 from limen.secret import Secret
 
-Kind: TypeAlias = Literal["customer", "team", "provider", "provider_key", "virtual_key", "model_config"]
+Kind: TypeAlias = Literal[
+    "customer",
+    "team",
+    "provider",
+    "provider_key",
+    "virtual_key",
+    "model_config",
+    "routing_rule",
+    "pricing_override",
+]
 KINDS: Final[tuple[Kind, ...]] = (
     "customer",
     "team",
@@ -24,6 +35,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     "provider_key",
     "virtual_key",
     "model_config",
+    "routing_rule",
+    "pricing_override",
 )
 """In an order in which each kind refers to those before it only."""
 
@@ -164,6 +177,45 @@ class ModelConfigRow(Owner, array_like=True, gc=False, kw_only=True):
     provider: str | None = None
 
 
+class TargetRow(Struct, array_like=True, gc=False):
+    """Where a routing rule sends a request; None is the request's own provider or model, and any key."""
+
+    provider: str | None
+    model: str | None
+    key_id: str | None
+    weight: float
+
+
+class RoutingRuleRow(Record, array_like=True, gc=False, kw_only=True):
+    """A routing rule. `scope_id` is None in the global scope alone."""
+
+    name: str
+    description: str = ""
+    enabled: bool = True
+    cel: str
+    targets: list[TargetRow]
+    fallbacks: list[str] = []
+    scope: RuleScope
+    scope_id: str | None
+    priority: int
+    query: dict[str, Any] | None = None
+
+
+class PricingOverrideRow(Record, array_like=True, gc=False, kw_only=True):
+    """Other prices for some requests. `patch` is femto-dollars per unit, by the schema's names."""
+
+    name: str
+    scope_kind: OverrideScope
+    virtual_key_id: str | None = None
+    provider_id: str | None = None
+    provider_key_id: str | None = None
+    match_type: MatchType
+    pattern: str
+    request_types: list[PricedType]
+    patch: dict[str, int] = {}
+    free: bool = False
+
+
 TYPES: Final[dict[Kind, type[Record]]] = {
     "customer": CustomerRow,
     "team": TeamRow,
@@ -171,6 +223,8 @@ TYPES: Final[dict[Kind, type[Record]]] = {
     "provider_key": ProviderKeyRow,
     "virtual_key": VirtualKeyRow,
     "model_config": ModelConfigRow,
+    "routing_rule": RoutingRuleRow,
+    "pricing_override": PricingOverrideRow,
 }
 
 
@@ -216,6 +270,7 @@ _STRUCTS: Final[tuple[type[Struct], ...]] = (
     SecretRow,
     ProviderConfigRow,
     McpRow,
+    TargetRow,
 )
 _CONFIGURED: Final = {kind: _configured_fields(kind) for kind in _STRUCTS}
 

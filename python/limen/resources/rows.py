@@ -4,23 +4,28 @@
 {'op': 'customer', 'id': 'c', 'limits': []}
 """
 
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from limen.resources.limits import core_limits
 from limen.resources.records import (
+    KINDS,
     CustomerRow as CustomerRow,
     Kind,
     ModelConfigRow,
     Owner,
+    PricingOverrideRow,
     ProviderKeyRow,
     ProviderRow,
     Record,
+    RoutingRuleRow,
     TeamRow,
     VirtualKeyRow,
 )
 
 Row: TypeAlias = dict[str, Any]
 Credentials: TypeAlias = list[dict[str, Any]]
+CORE_KINDS: Final = tuple(kind for kind in KINDS if kind not in ("routing_rule", "pricing_override"))
+"""The kinds that have a row: the others are kept, and the core does not know of them."""
 
 
 def core_row(kind: Kind, record: Record, credentials: Credentials | None = None) -> Row:
@@ -82,6 +87,14 @@ def references(kind: Kind, record: Record) -> list[tuple[Kind, str]]:
         return [("customer", customer)] if customer is not None else []
     if kind == "provider_key":
         return [("provider", cast("ProviderKeyRow", record).provider)]
+    if isinstance(record, RoutingRuleRow):
+        return [] if record.scope == "global" else [(record.scope, cast("str", record.scope_id))]
+    if isinstance(record, PricingOverrideRow):
+        named: dict[Kind, str | None] = {
+            "virtual_key": record.virtual_key_id,
+            "provider_key": record.provider_key_id,
+        }
+        return [(other, id) for other, id in named.items() if id is not None]
     if kind != "virtual_key":
         return []
     key = cast("VirtualKeyRow", record)
@@ -103,4 +116,6 @@ def unique(record: Record) -> tuple[str, str | tuple[str | None, ...]] | None:
         return "name", (record.provider, record.name)
     if isinstance(record, ModelConfigRow):
         return "model_name", (record.model_name, record.provider)
+    if isinstance(record, RoutingRuleRow):
+        return "name", (record.scope, record.scope_id, record.name)
     return None

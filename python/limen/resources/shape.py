@@ -50,6 +50,7 @@ LIVE: Final = frozenset(
         "request_last_reset",
         "created_at",
         "updated_at",
+        "health",
         "warnings",
     }
 )

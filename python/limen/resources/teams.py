@@ -11,6 +11,7 @@ from limen.resources.book import Draft
 from limen.resources.limits import limit_fields
 from limen.resources.reading import free_object, name, reference
 from limen.resources.records import CustomerRow, TeamRow, VirtualKeyRow
+from limen.resources.routing_rules import erase_rules
 from limen.resources.shape import Body, Field, Null, Shape
 
 _FIXED: Final = ("id", "budget_id", "rate_limit_id", "customer", "virtual_keys", "config_hash")
@@ -80,4 +81,5 @@ class Teams(Resource[TeamRow, Team, ListTeamsResponse]):
 
     def erase(self, draft: Draft, id: str) -> None:
         detach(draft, "virtual_key", draft.linked("team", id, "virtual_key"), team_id=None)
+        erase_rules(draft, "team", id)
         draft.drop("team", id)

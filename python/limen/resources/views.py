@@ -11,13 +11,20 @@ from limen.model import (
     Customer,
     EnvVar,
     ModelConfig,
+    PricingOverride,
+    PricingPatch,
     ProviderGovernance,
     RateLimit,
+    RoutingRule,
+    RoutingTarget,
+    RuleHealth,
     TableKey,
     Team,
     VirtualKey,
     VirtualKeyMCPConfig,
     VirtualKeyProviderConfig,
+    to_json,
+    usd_per_unit,
 )
 from limen.resources.book import Book
 from limen.resources.limits import show_budget, show_rate
@@ -26,10 +33,12 @@ from limen.resources.records import (
     CustomerRow,
     ModelConfigRow,
     Owner,
+    PricingOverrideRow,
     ProviderConfigRow,
     ProviderKeyRow,
     ProviderRow,
     Record,
+    RoutingRuleRow,
     SecretRow,
     TeamRow,
     VirtualKeyRow,
@@ -218,4 +227,51 @@ def provider_key(book: Book, row: ProviderKeyRow) -> TableKey:
         updated_at=moment(row.updated),
         config_hash=hash_of(row),
         **others,
+    )
+
+
+def routing_rule(row: RoutingRuleRow) -> RoutingRule:
+    """A routing rule."""
+    return RoutingRule(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        enabled=row.enabled,
+        cel_expression=row.cel,
+        targets=[
+            RoutingTarget(
+                provider=target.provider, model=target.model, key_id=target.key_id, weight=target.weight
+            )
+            for target in row.targets
+        ],
+        fallbacks=row.fallbacks,
+        scope=row.scope,
+        scope_id=row.scope_id,
+        priority=row.priority,
+        query=row.query,
+        health=RuleHealth(matches=0, errors=0, last_error=None, last_match_at=None),
+        created_at=moment(row.created),
+        updated_at=moment(row.updated),
+    )
+
+
+def pricing_override(row: PricingOverrideRow) -> PricingOverride:
+    """A pricing override."""
+    patch = PricingPatch(**{word: usd_per_unit(price) for word, price in row.patch.items()})
+    return PricingOverride(
+        id=row.id,
+        name=row.name,
+        scope_kind=row.scope_kind,
+        virtual_key_id=row.virtual_key_id,
+        provider_id=row.provider_id,
+        provider_key_id=row.provider_key_id,
+        match_type=row.match_type,
+        pattern=row.pattern,
+        request_types=row.request_types,
+        pricing_patch=to_json(patch).decode(),
+        patch=patch,
+        free=row.free,
+        config_hash=hash_of(row),
+        created_at=moment(row.created),
+        updated_at=moment(row.updated),
     )

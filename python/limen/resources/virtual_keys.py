@@ -15,6 +15,7 @@ from limen.resources.base import Paging, Resource, filter_id, merged_limits, nee
 from limen.resources.book import Draft
 from limen.resources.key_parts import mcp_shape, merge_mcp, merge_providers, number_parts, provider_shape
 from limen.resources.limits import limit_fields
+from limen.resources.pricing_overrides import erase_overrides
 from limen.resources.reading import (
     MAX_ID,
     boolean,
@@ -33,6 +34,7 @@ from limen.resources.records import (
     TeamRow,
     VirtualKeyRow,
 )
+from limen.resources.routing_rules import erase_rules
 from limen.resources.rows import Credentials
 from limen.resources.shape import Body, Field, Null, Shape, nested
 from limen.secret import digest, mask, new_virtual_key
@@ -218,9 +220,9 @@ class VirtualKeys(Resource[VirtualKeyRow, VirtualKey, ListVirtualKeysResponse]):
             and super().matches(record, wanted)
         )
 
-    def warn(self, record: VirtualKeyRow, now: int) -> list[str]:
+    def warn(self, record: VirtualKeyRow, draft: Draft) -> list[str]:
         found = []
-        if record.expires is not None and record.expires <= now:
+        if record.expires is not None and record.expires <= draft.now:
             found.append("expires_at is in the past: the key is refused")
         if not record.providers and not record.mcp:
             found.append("provider_configs is empty: the key may use no provider")
@@ -233,6 +235,11 @@ class VirtualKeys(Resource[VirtualKeyRow, VirtualKey, ListVirtualKeysResponse]):
             if not mcp.tools:
                 found.append(f"mcp_configs[{index}].tools_to_execute is empty: it allows no tool")
         return found
+
+    def erase(self, draft: Draft, id: str) -> None:
+        erase_rules(draft, "virtual_key", id)
+        erase_overrides(draft, "virtual_key", id)
+        draft.drop("virtual_key", id)
 
     def _ids(self, wanted: dict[str, Any]) -> Collection[str]:
         owners: tuple[Kind, ...] = ("team", "customer")
