@@ -2,6 +2,7 @@
 
 What counts is asked of the log each time: an entry counts at `now` if its instant lies in the window that
 holds `now`. So a roll is no event, a hold knows its own entry, and a give-back cannot land elsewhere.
+Where more came in one window (sliding: one sub-window) than can be counted, it stays full until it ends.
 
     minute = Counter("rl", "requests", 2, "1m", "fixed", now=0)
     minute.add(59_000, used=2)      # two requests in the window [0, 60000)
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 I64_MAX = 2**63 - 1
+SLOT_MAX = 2**46 - 1
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "M": 30 * 86_400, "Y": 365 * 86_400}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,6 +70,7 @@ class Counter:
         self.anchor = now
         self.newest = now
         self.entries: list[Entry] = []
+        self.overflown: dict[str, set[int]] = {"taken": set(), "used": set()}
 
     # The window
 
@@ -101,26 +104,49 @@ class Counter:
 
     # What it shows
 
+    def sums(self, of: str, now: int) -> dict[int, int]:
+        """What is `taken` or `used` in each window that counts, by its end."""
+        sums: dict[int, int] = {}
+        for e in self.entries:
+            if self.counts(e, now):
+                end = self.leaves_at(e)
+                sums[end] = sums.get(end, 0) + e.used + (e.held if of == "taken" else 0)
+        return sums
+
+    def shown(self, of: str, now: int) -> dict[int, int]:
+        full = SLOT_MAX if self.window == "sliding" else I64_MAX
+        return {
+            end: full if end in self.overflown[of] else amount for end, amount in self.sums(of, now).items()
+        }
+
+    def note_overflow(self) -> None:
+        fits = SLOT_MAX - 1 if self.window == "sliding" else I64_MAX
+        for of, ends in self.overflown.items():
+            ends |= {end for end, amount in self.sums(of, self.newest).items() if amount > fits}
+
     def used(self, now: int) -> int:
-        return min(I64_MAX, sum(e.used for e in self.entries if self.counts(e, now)))
+        return sum(self.shown("used", now).values())
+
+    def taken(self, now: int) -> int:
+        return sum(self.shown("taken", now).values())
 
     def held(self, now: int) -> int:
-        return min(I64_MAX, sum(e.held for e in self.entries if self.counts(e, now)))
+        """What is taken and not used: of a full window also what nobody can tell any more."""
+        return self.taken(now) - self.used(now)
 
     def room(self, now: int) -> int:
-        return self.limit - self.used(now) - self.held(now)
+        return self.limit - self.taken(now)
 
     def reset_at(self, now: int) -> int:
         """When it is empty: the end of the window; for a sliding one, when the last that counts leaves."""
         if self.window != "sliding":
             return self.bounds(self.time(now))[1]
-        leaving = [self.leaves_at(e) for e in self.entries if self.counts(e, now) and e.used + e.held]
-        return max(leaving, default=now)
+        return max((end for end, amount in self.shown("taken", now).items() if amount), default=now)
 
     # Decisions
 
     def fits(self, now: int, asked: int) -> bool:
-        taken = self.used(now) + self.held(now)
+        taken = self.taken(now)
         return taken + asked <= self.limit and taken < self.limit
 
     def never(self, asked: int) -> bool:
@@ -132,8 +158,7 @@ class Counter:
             return None
         if self.fits(now, asked):
             return now
-        leaving = {self.leaves_at(e) for e in self.entries if self.counts(e, now)}
-        return min(at for at in leaving if self.fits(at, asked))
+        return min(at for at in self.sums("taken", now) if self.fits(at, asked))
 
     # Changes
 
@@ -143,7 +168,13 @@ class Counter:
         self.entries = [e for e in self.entries if self.counts(e, now)]
         entry = Entry(self.newest, used, held)
         self.entries.append(entry)
+        self.note_overflow()
         return entry
+
+    def set(self, entry: Entry, used: int, held: int) -> None:
+        """Other amounts in an entry."""
+        entry.used, entry.held = used, held
+        self.note_overflow()
 
     def reset(self, now: int) -> None:
         """Usage to zero in the current window; what is held stays."""
@@ -153,7 +184,7 @@ class Counter:
 
     def credit(self, now: int, amount: int) -> None:
         """A correction of the usage, never below zero."""
-        lowered = min(amount, self.used(now))
+        lowered = 0 if self.overflown["used"] & set(self.sums("used", now)) else min(amount, self.used(now))
         if lowered:
             self.add(now, used=-lowered)
 
@@ -170,8 +201,14 @@ class Counter:
             kept = []
         for entry in self.entries:
             entry.dropped = entry not in kept
+        overflown = {of for of, ends in self.overflown.items() if ends & {self.leaves_at(e) for e in kept}}
         old_last_reset = now if self.window == "sliding" else self.bounds(t)[0]
         self.per, self.window, self.anchor, self.newest = per, window, old_last_reset, t
         for entry in kept:
             entry.at = t
         self.entries = kept
+        for of, ends in self.overflown.items():
+            ends.clear()
+            if of in overflown:
+                ends |= {self.leaves_at(e) for e in kept}
+        self.note_overflow()

@@ -53,8 +53,8 @@ class Permits:
         for permit in overdue:
             permit.state, permit.expired, permit.closed_at = "expired", True, permit.expires_at
             for hold in permit.of("tokens") + permit.of("budget"):
-                hold.entry.held = 0
-                hold.entry.used = hold.amount if self.settings.on_expiry == "charge" else 0
+                charged = hold.amount if self.settings.on_expiry == "charge" else 0
+                hold.counter.set(hold.entry, charged, 0)
         self.permits = [
             p for p in self.permits if p.state == "open" or now < p.closed_at + self.settings.ttl_ms
         ]
@@ -119,7 +119,7 @@ class Permits:
                 continue
             for hold in permit.of(kind):
                 if hold.counter.counts(hold.entry, now):
-                    hold.entry.held += growth
+                    hold.counter.set(hold.entry, hold.entry.used, hold.entry.held + growth)
                     hold.amount += growth
                 else:
                     hold.counter.add(now, used=growth)
@@ -145,17 +145,16 @@ class Permits:
             raise MisuseError("permit_closed")
         for hold in permit.holds:
             if hold.counter.kind != "requests" or request:
-                hold.entry.held = hold.entry.used = 0
+                hold.counter.set(hold.entry, 0, 0)
         permit.state, permit.outcome, permit.closed_at = "released", (request,), now
 
 
 def charge_hold(now: int, hold: Hold, real: int) -> None:
     """What was held becomes what was used, in its own window; what exceeds it goes where time is now."""
-    hold.entry.held = 0
     if hold.counter.counts(hold.entry, now):
-        hold.entry.used = max(0, real - hold.final)
+        hold.counter.set(hold.entry, max(0, real - hold.final), 0)
         return
-    hold.entry.used = min(real, hold.amount)
+    hold.counter.set(hold.entry, min(real, hold.amount), 0)
     excess = real - hold.amount - hold.final
     if excess > 0:
         hold.counter.add(now, used=excess)

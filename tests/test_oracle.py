@@ -7,7 +7,7 @@ many more than the continuous check does, with fresh seeds.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -22,6 +22,10 @@ PROVIDERS = ["p", "q", "r"]
 MODELS = ["m", "n", "r/m", "x/m"]
 FALLBACKS = [None, None, None, (), ("q/m",), ("r/n", "p/m"), ("q/n",)]
 
+LARGEST_SLIDING = 2**46 - 2
+MOST_USD = 9_223_372_036
+Limit: TypeAlias = tuple[int, str] | None
+
 budgets = st.lists(
     st.one_of(
         st.builds(Budget, st.integers(0, 40), st.sampled_from(SHORT)),
@@ -33,15 +37,30 @@ budgets = st.lists(
 )
 limited = st.sampled_from([0, 1, 2, 5, 30, 100, 1_000, 2**63 - 1])
 counts = st.sampled_from([0, 1, 2, 3, 5, 8, 2**63 - 1])
+
+
+def spec(tokens: Limit, requests: Limit, window: str, budgets: list[Budget]) -> Spec:
+    most = LARGEST_SLIDING if window == "sliding" else 2**63 - 1
+    tokens, requests = (limit and (min(limit[0], most), limit[1]) for limit in (tokens, requests))
+    return Spec(tokens, requests, window, budgets)
+
+
 specs = st.builds(
-    Spec,
+    spec,
     st.none() | st.tuples(limited, st.sampled_from(SHORT)),
     st.none() | st.tuples(counts, st.sampled_from(SHORT)),
     st.sampled_from(["fixed", "sliding"]),
     st.just([]) | budgets,
 )
 few = st.just(Spec()) | specs
-amounts = st.integers(0, 60)
+# Sometimes so much that a counter overflows by it, or by a second one of it.
+often = st.sampled_from([True] * 15 + [False])
+amounts = often.flatmap(
+    lambda usual: st.integers(0, 60) if usual else st.sampled_from([2**46 - 1, 2**62, 2**63 - 1])
+)
+costs = often.flatmap(
+    lambda usual: st.integers(0, 30) if usual else st.sampled_from([MOST_USD // 2 * 10**9, MOST_USD * 10**9])
+)
 configs = st.lists(
     st.tuples(
         st.fixed_dictionaries(
@@ -171,9 +190,9 @@ class SideBySide(RuleBasedStateMachine):
         key=st.integers(0, 9),
         model=st.sampled_from(MODELS),
         provider=st.sampled_from([None, "p", "p", "q", "r"]),
-        stated=st.tuples(amounts, st.none() | st.integers(0, 200), st.none())
+        stated=st.tuples(st.integers(0, 60), st.none() | st.integers(0, 200), st.none())
         | st.tuples(st.just(0), st.none(), amounts),
-        cost=st.none() | st.integers(0, 20),
+        cost=st.none() | costs,
         request_type=st.sampled_from(["chat_completion", "chat_completion", "embedding"]),
         fallbacks=st.sampled_from(FALLBACKS),
         idempotency=st.sampled_from([None, None, None, "a", "b"]),
@@ -215,7 +234,7 @@ class SideBySide(RuleBasedStateMachine):
     @rule(
         which=st.integers(0, 999),
         tokens=st.none() | amounts,
-        cost=st.none() | st.integers(0, 30),
+        cost=st.none() | costs,
         as_held=st.booleans(),
         by_text=st.booleans(),
     )
@@ -226,9 +245,7 @@ class SideBySide(RuleBasedStateMachine):
             self.twin.settle(which, by_text, tokens=tokens, cost=cost)
 
     @precondition(lambda self: self.twin.permits)
-    @rule(
-        which=st.integers(0, 999), tokens=st.none() | st.integers(0, 90), cost=st.none() | st.integers(0, 30)
-    )
+    @rule(which=st.integers(0, 999), tokens=st.none() | amounts, cost=st.none() | costs)
     def update(self, which: int, tokens: int | None, cost: int | None) -> None:
         self.twin.update(which, tokens=tokens, cost=cost)
 

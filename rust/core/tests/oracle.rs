@@ -8,6 +8,7 @@ mod model;
 mod twin;
 
 use limen_core::policy::{Settings, UnknownPrice, Window};
+use limen_core::units::NanoUsd;
 use model::counter::Shape;
 use model::permits::Said;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
@@ -34,12 +35,13 @@ fn calendar() -> impl Strategy<Value = Shape> {
 fn limits() -> impl Strategy<Value = OwnerSpec> {
     const BOTH: &[Window] = &[Window::Fixed, Window::Sliding];
     let limit = |numbers: &'static [i64]| {
-        prop::option::of(
-            (select(numbers), rolling(BOTH)).prop_map(|(limit, shape)| LimitSpec { limit, shape }),
-        )
+        prop::option::of((select(numbers), rolling(BOTH)).prop_map(|(limit, shape)| match shape.window {
+            Window::Sliding => LimitSpec { limit: limit.min((1 << 46) - 2), shape },
+            _ => LimitSpec { limit, shape },
+        }))
     };
     let budget = (
-        select(&[0, 1, 5, 20, 40, 40, 1_000_000, 1_000_000][..]),
+        select(&[0, 1, 5, 20, 40, 40, 1_000_000, i64::MAX][..]),
         prop_oneof![rolling(&[Window::Fixed]), calendar()],
     );
     let budgets = prop::collection::vec(budget.prop_map(|(limit, shape)| LimitSpec { limit, shape }), 0..=2);
@@ -63,22 +65,28 @@ fn key() -> impl Strategy<Value = KeySpec> {
     )
 }
 
+/// Up to `usual`, and sometimes so much that a counter overflows by it, or by a second one of it.
+fn much(usual: i64) -> impl Strategy<Value = i64> {
+    let most = NanoUsd::MAX_STATED.get();
+    prop_oneof![15 => 0..usual, 1 => select(vec![most / 2, most - 3, most, 1 << 45, (1 << 46) - 1])]
+}
+
 fn said() -> impl Strategy<Value = Said> {
-    let nano = prop::option::of(0..30i64);
+    let nano = prop::option::of(much(30));
     prop_oneof![
-        (0..90i64, nano).prop_map(|(tokens, nano)| Said { tokens: Some(tokens), nano }),
-        (0..30i64).prop_map(|nano| Said { tokens: None, nano: Some(nano) }),
+        (much(90), nano).prop_map(|(tokens, nano)| Said { tokens: Some(tokens), nano }),
+        much(30).prop_map(|nano| Said { tokens: None, nano: Some(nano) }),
     ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let amounts = prop_oneof![
         3 => (0..60i64, prop::option::of(0..200i64)).prop_map(|(input, most)| (Some(input), most, None)),
-        1 => (0..60i64).prop_map(|tokens| (None, None, Some(tokens))),
+        1 => much(60).prop_map(|tokens| (None, None, Some(tokens))),
     ];
     let id = prop_oneof![3 => Just(None), 1 => (0..2u8).prop_map(Some)];
     let ask =
-        (0..9usize, 0..5usize, select(&MODELS[..]), any::<bool>(), amounts, prop::option::of(0..20i64), id)
+        (0..9usize, 0..5usize, select(&MODELS[..]), any::<bool>(), amounts, prop::option::of(much(20)), id)
             .prop_flat_map(|(key, provider, model, text, amounts, nano, id)| {
                 any::<bool>().prop_map(move |peek| Op::Ask {
                     key,

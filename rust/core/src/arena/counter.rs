@@ -51,7 +51,7 @@ impl<'a> Counter<'a> {
     /// Whether a deciding word decides nothing: sealed, or not seeded yet.
     #[inline(always)]
     pub(crate) fn is_closed(word: u128) -> bool {
-        flags_of(word) != 0
+        flags_of(word) & (SEALED | UNSEEDED) != 0
     }
 
     /// The deciding word, seeded.

@@ -159,7 +159,7 @@ impl<'a> Counter<'a> {
             (total, used, 0)
         };
         let (epoch, carries) = self.origin(&old);
-        let (total, used) = if carries { (total, used) } else { (0, 0) };
+        let (total, used) = if carries { (total, used) } else { (Some(0), Some(0)) };
         if self.is_sliding() {
             self.sliding().seed(epoch, total, used);
         } else {
@@ -175,8 +175,8 @@ impl<'a> Counter<'a> {
         if previous != 0 && flags_of(self.cell.word.load()) & UNSEEDED != 0 {
             let old = self.arena.get_number(previous - 1);
             let (epoch, _) = self.origin(&old);
-            seed_word(&self.cell.used, epoch, amount_of(old.cell.used.load()));
-            seed_word(&self.cell.word, epoch, amount_of(old.cell.word.load()));
+            seed_word(&self.cell.used, epoch, Some(amount_of(old.cell.used.load())));
+            seed_word(&self.cell.word, epoch, Some(amount_of(old.cell.word.load())));
         }
     }
 }

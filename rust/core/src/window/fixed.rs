@@ -9,7 +9,10 @@
 //! informs and never decides; `held` is the difference. A reader takes `used` first: the other order could pair an
 //! old total with a newer, larger `used`.
 
-use super::{Met, Reading, SEALED, ShapeWords, Take, UNSEEDED, admits, amount_of, epoch_of, flags_of, pack};
+use super::{
+    Met, Reading, SEALED, ShapeWords, Take, UNSEEDED, admits, amount_of, count_of, counted, epoch_of,
+    flags_of, moved, pack,
+};
 use crate::period::Epoch;
 use crate::sync::Word;
 use crate::units::Millis;
@@ -94,18 +97,14 @@ impl Fixed<'_> {
             if flags_of(seen) & SEALED != 0 {
                 return Met::Sealed { epoch, total, used: rising };
             }
-            let mut window = epoch;
-            if epoch_of(seen) != epoch || (total > 0 && !epoch.contains_or_after(now)) {
-                if !cfg!(canary = "give_back_into_a_new_window") {
-                    return Met::Rolled;
-                }
-                window = epoch_of(seen);
+            let has_rolled = epoch_of(seen) != epoch || (total > 0 && !epoch.contains_or_after(now));
+            if has_rolled && !cfg!(canary = "give_back_into_a_new_window") {
+                return Met::Rolled;
             }
             if total == 0 {
                 break;
             }
-            let next = amount_of(seen).saturating_add(total).max(0);
-            match self.word.cas(seen, pack(window, 0, next)) {
+            match self.word.cas(seen, moved(seen, total)) {
                 Ok(_) => break,
                 Err(found) => seen = found,
             }
@@ -120,11 +119,12 @@ impl Fixed<'_> {
     pub(crate) fn charge(&self, amount: i64, now: Millis) -> Met {
         let mut seen = self.word.load();
         loop {
-            let (epoch, total) = current(seen, self.shape, now);
+            let (epoch, _) = current(seen, self.shape, now);
             if flags_of(seen) & SEALED != 0 {
                 return Met::Sealed { epoch, total: amount, used: amount };
             }
-            match self.word.cas(seen, pack(epoch, 0, total.saturating_add(amount))) {
+            let next = if epoch_of(seen) == epoch { moved(seen, amount) } else { pack(epoch, 0, amount) };
+            match self.word.cas(seen, next) {
                 Ok(_) if self.add_used(epoch, amount) => return Met::Done,
                 Ok(_) => return Met::Sealed { epoch, total: 0, used: amount },
                 Err(found) => seen = found,
@@ -140,11 +140,11 @@ impl Fixed<'_> {
                 return false;
             }
             let next = match epoch_of(seen).cmp(&epoch) {
-                core::cmp::Ordering::Equal => amount_of(seen).saturating_add(delta).max(0),
-                core::cmp::Ordering::Less => delta.max(0),
+                core::cmp::Ordering::Equal => moved(seen, delta),
+                core::cmp::Ordering::Less => pack(epoch, 0, delta.max(0)),
                 core::cmp::Ordering::Greater => return true,
             };
-            match self.used.cas(seen, pack(epoch, 0, next)) {
+            match self.used.cas(seen, next) {
                 Ok(_) => return true,
                 Err(found) => seen = found,
             }
@@ -155,13 +155,13 @@ impl Fixed<'_> {
     pub(crate) fn lower_used(&self, amount: i64, now: Millis) {
         let mut seen = self.used.load();
         loop {
-            let (epoch, used) = (epoch_of(seen), amount_of(seen));
-            let lowered = used.min(amount);
+            let epoch = epoch_of(seen);
+            let lowered = count_of(seen).map_or(0, |used| used.min(amount));
             let current = epoch.contains_or_after(now);
             if flags_of(seen) & SEALED != 0 || lowered == 0 || !current {
                 return;
             }
-            match self.used.cas(seen, pack(epoch, 0, used - lowered)) {
+            match self.used.cas(seen, moved(seen, -lowered)) {
                 Ok(_) => {
                     self.correct(epoch, -lowered, 0, now);
                     return;
@@ -182,12 +182,11 @@ impl Fixed<'_> {
 
     /// Close both words for ever and give what they hold: (taken, used in the same window). Any number of callers get
     /// the same answer, so whoever meets an unseeded successor can seed it.
-    pub(crate) fn seal(&self) -> (i64, i64) {
+    pub(crate) fn seal(&self) -> (Option<i64>, Option<i64>) {
         let word = seal_word(self.word);
         let used = seal_word(self.used);
-        let epoch = epoch_of(word);
-        let used = if epoch_of(used) == epoch { amount_of(used) } else { 0 };
-        (amount_of(word), used)
+        let used = if epoch_of(used) == epoch_of(word) { count_of(used) } else { Some(0) };
+        (count_of(word), used)
     }
 }
 
@@ -195,7 +194,7 @@ impl Fixed<'_> {
 pub(crate) fn seal_word(word: &Word) -> u128 {
     let mut seen = word.load();
     while flags_of(seen) & SEALED == 0 {
-        let sealed = pack(epoch_of(seen), SEALED, amount_of(seen));
+        let sealed = pack(epoch_of(seen), flags_of(seen) | SEALED, amount_of(seen));
         match word.cas(seen, sealed) {
             Ok(_) => return sealed,
             Err(found) => seen = found,
@@ -205,10 +204,10 @@ pub(crate) fn seal_word(word: &Word) -> u128 {
 }
 
 /// Give an unseeded counter its first count. Only the first of several equal seeds lands.
-pub(crate) fn seed_word(word: &Word, epoch: Epoch, amount: i64) {
+pub(crate) fn seed_word(word: &Word, epoch: Epoch, count: Option<i64>) {
     let seen = word.load();
     if flags_of(seen) & UNSEEDED != 0 {
         // A lost exchange is another helper's equal seed.
-        let _ = word.cas(seen, pack(epoch, 0, amount));
+        let _ = word.cas(seen, counted(epoch, count));
     }
 }

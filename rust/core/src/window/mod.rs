@@ -107,24 +107,46 @@ impl ShapeWords {
     }
 }
 
-/// Flags in the low two bits of a word's upper half, below the epoch.
+/// Flags in the low three bits of a word's upper half, below the epoch.
 pub(crate) const SEALED: u64 = 1;
 pub(crate) const UNSEEDED: u64 = 2;
+/// More came than the word can count. It stays at its maximum until its window ends, whatever is given back: what came
+/// on top was not counted, so whoever gives back may have more to give than was counted for him, and with it would go
+/// what others hold and have used.
+const OVERFLOWN: u64 = 4;
 
 #[inline(always)]
 pub(crate) fn pack(epoch: Epoch, flags: u64, amount: i64) -> u128 {
-    let high = ((epoch.get() << 2) as u64) | flags;
+    let high = ((epoch.get() << 3) as u64) | flags;
     (u128::from(high) << 64) | u128::from(amount as u64)
+}
+
+/// The word of a count; None is more than one can count.
+fn counted(epoch: Epoch, count: Option<i64>) -> u128 {
+    count.map_or_else(|| pack(epoch, OVERFLOWN, i64::MAX), |count| pack(epoch, 0, count))
+}
+
+/// What a word counts; None is more than it can.
+#[inline(always)]
+fn count_of(word: u128) -> Option<i64> {
+    (flags_of(word) & OVERFLOWN == 0).then(|| amount_of(word))
+}
+
+/// The word after `delta` in its own window; never below zero.
+#[inline(always)]
+fn moved(word: u128, delta: i64) -> u128 {
+    let count = count_of(word).and_then(|count| count.checked_add(delta));
+    counted(epoch_of(word), count.map(|count| count.max(0)))
 }
 
 #[inline(always)]
 pub(crate) fn epoch_of(word: u128) -> Epoch {
-    Epoch::from_raw(((word >> 64) as u64 as i64) >> 2)
+    Epoch::from_raw(((word >> 64) as u64 as i64) >> 3)
 }
 
 #[inline(always)]
 pub(crate) fn flags_of(word: u128) -> u64 {
-    ((word >> 64) as u64) & 3
+    ((word >> 64) as u64) & 7
 }
 
 #[inline(always)]

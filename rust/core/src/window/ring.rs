@@ -91,6 +91,13 @@ pub(super) enum State {
     Sealed = 3,
 }
 
+/// A slot's count moved by `delta`, never below zero. At its maximum it stays until its sub-window leaves, as a word does
+/// that has overflown.
+#[inline(always)]
+pub(super) fn moved(count: i64, delta: i64) -> i64 {
+    if count == SLOT_MAX { count } else { count.saturating_add(delta).clamp(0, SLOT_MAX) }
+}
+
 /// One slot, unpacked: 34 bits of the sub-window, 46 of what was taken in it, 46 of what of that is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {

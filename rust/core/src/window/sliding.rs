@@ -19,7 +19,7 @@ pub use super::ring::Ring;
 pub(crate) use super::ring::SLOT_MAX;
 
 use super::fixed::seal_word;
-use super::ring::{EMPTY, Slot, State, TAG_MASK};
+use super::ring::{EMPTY, Slot, State, TAG_MASK, moved};
 use super::{Met, Reading, SEALED, Take, admits, amount_of, epoch_of, flags_of, pack};
 use crate::period::Epoch;
 use crate::sync::Word;
@@ -197,6 +197,8 @@ impl Sliding<'_> {
 
     /// Add to the slot of `epoch` while it counts, and to the head alike. Second, what a sealed head owes.
     pub(crate) fn correct(&self, epoch: Epoch, total: i64, used: i64, now: Millis) -> (Met, i64) {
+        // What a slot cannot count the head must not count either: it would never leave.
+        let total = total.min(SLOT_MAX);
         let index = epoch.get();
         let head = self.head.load();
         let newest = epoch_of(head).get();
@@ -221,8 +223,8 @@ impl Sliding<'_> {
                     (Met::Rolled, self.lower_head(raised))
                 };
             }
-            let next_total = slot.total.saturating_add(total).clamp(0, SLOT_MAX);
-            let next_used = slot.used.saturating_add(used).clamp(0, next_total);
+            let next_total = moved(slot.total, total);
+            let next_used = moved(slot.used, used).min(next_total);
             match word.cas(seen, Slot { total: next_total, used: next_used, ..slot }.pack()) {
                 // The head ends up moved by what the slot really moved by: it gives exactly that when it leaves.
                 Ok(_) => return (Met::Done, self.lower_head(raised - (next_total - slot.total))),
@@ -349,10 +351,10 @@ impl Sliding<'_> {
 
     /// Close the head and every slot for ever: taken, used, and what the head still counts of slots that had left.
     /// Any number of callers get the same of the first two; what is owed, one of them gets.
-    pub(crate) fn seal(&self) -> (i64, i64, i64) {
+    pub(crate) fn seal(&self) -> (Option<i64>, Option<i64>, i64) {
         let head = seal_word(self.head);
         let newest = epoch_of(head).get();
-        let (mut used, mut owed) = (0, 0);
+        let (mut total, mut used, mut owed) = (Some(amount_of(head)), Some(0), 0);
         for word in self.slots {
             let mut seen = word.load();
             let slot = loop {
@@ -371,10 +373,11 @@ impl Sliding<'_> {
                 }
             };
             if self.is_live(slot.tag, newest) {
-                used += slot.used;
+                total = total.filter(|_| slot.total < SLOT_MAX);
+                used = used.filter(|_| slot.used < SLOT_MAX).map(|used| used + slot.used);
             }
         }
-        (amount_of(head), used, owed)
+        (total, used, owed)
     }
 
     /// A slot that was never used.
@@ -407,11 +410,12 @@ impl Sliding<'_> {
     }
 
     /// Give an unseeded counter its first count, all of it in one sub-window. Equal seeds of several helpers land once.
-    pub(crate) fn seed(&self, epoch: Epoch, total: i64, used: i64) {
+    pub(crate) fn seed(&self, epoch: Epoch, total: Option<i64>, used: Option<i64>) {
         let index = epoch.get();
         let word = &self.slots[self.ring.place(index)];
-        let total = total.min(SLOT_MAX);
-        let _ = word.cas(EMPTY.pack(), Slot::open(index, total, used.min(total)).pack());
-        super::fixed::seed_word(self.head, epoch, total);
+        let fitting = |count: Option<i64>| count.map_or(SLOT_MAX, |count| count.min(SLOT_MAX));
+        let total = fitting(total);
+        let _ = word.cas(EMPTY.pack(), Slot::open(index, total, fitting(used).min(total)).pack());
+        super::fixed::seed_word(self.head, epoch, Some(total));
     }
 }

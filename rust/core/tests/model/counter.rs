@@ -1,4 +1,7 @@
-//! One limit: a log of entries, and a rule that says which of them count.
+//! One limit: a log of entries, and a rule that says which of them count. Where more came in one window (of a sliding
+//! limit: sub-window) than can be counted, it stays full until that window ends.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use limen_core::policy::{Kind, Level, Window};
 
@@ -31,6 +34,14 @@ impl Shape {
         self.count * unit * 1_000
     }
 
+    /// What a window (or sub-window) shows that more came in than can be counted, and from what sum on it is so.
+    fn full(&self) -> (i64, i128) {
+        match self.window {
+            Window::Sliding => ((1 << 46) - 1, (1 << 46) - 1),
+            Window::Fixed | Window::Calendar => (i64::MAX, 1 << 63),
+        }
+    }
+
     /// Length of a sub-window, and how many count: those that a window of the length may touch.
     fn ring(&self) -> (i64, i64) {
         let sub = (self.length() + 59) / 60;
@@ -39,10 +50,10 @@ impl Shape {
 }
 
 #[derive(Clone, Debug)]
-pub struct Entry {
+struct Entry {
     at: i64,
-    pub used: i64,
-    pub held: i64,
+    used: i64,
+    held: i64,
     /// It did not count any more when the shape was edited.
     gone: bool,
 }
@@ -66,7 +77,9 @@ pub struct Counter {
     anchor: i64,
     /// The counter's own time: it never runs backwards.
     newest: i64,
-    pub entries: Vec<Entry>,
+    entries: Vec<Entry>,
+    /// The ends of windows in which more was taken, and used, than can be counted.
+    overflown: [BTreeSet<i64>; 2],
 }
 
 impl Counter {
@@ -81,6 +94,7 @@ impl Counter {
             anchor: now,
             newest: now,
             entries: Vec::new(),
+            overflown: Default::default(),
         }
     }
 
@@ -111,32 +125,63 @@ impl Counter {
         end
     }
 
-    pub fn counts(&self, entry: &Entry, now: i64) -> bool {
+    fn counts(&self, entry: &Entry, now: i64) -> bool {
         !entry.gone && self.time(now) < self.leaves_at(entry)
     }
 
-    fn sum(&self, now: i64, of: impl Fn(&Entry) -> i64) -> i64 {
-        self.entries.iter().filter(|entry| self.counts(entry, now)).map(of).sum()
+    pub fn still_counts(&self, entry: usize, now: i64) -> bool {
+        self.counts(&self.entries[entry], now)
     }
 
-    pub fn used(&self, now: i64) -> i64 {
-        self.sum(now, |entry| entry.used)
+    /// What the windows that count at `now` come to, by their ends: taken, and of that used.
+    fn sums(&self, now: i64) -> BTreeMap<i64, [i128; 2]> {
+        let mut sums: BTreeMap<i64, [i128; 2]> = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| self.counts(entry, now)) {
+            let sum = sums.entry(self.leaves_at(entry)).or_default();
+            sum[0] += i128::from(entry.used) + i128::from(entry.held);
+            sum[1] += i128::from(entry.used);
+        }
+        sums
     }
 
-    pub fn held(&self, now: i64) -> i64 {
-        self.sum(now, |entry| entry.held)
+    /// Taken, and used, in the window that ends at `end`.
+    fn shown_of(&self, end: i64, sum: [i128; 2]) -> [i64; 2] {
+        let (full, _) = self.shape.full();
+        [0, 1].map(|of| if self.overflown[of].contains(&end) { full } else { sum[of] as i64 })
+    }
+
+    fn sum(&self, now: i64, of: usize) -> i64 {
+        self.sums(now).into_iter().map(|(end, sum)| self.shown_of(end, sum)[of]).sum()
     }
 
     pub fn total(&self, now: i64) -> i64 {
-        self.used(now) + self.held(now)
+        self.sum(now, 0)
+    }
+
+    pub fn used(&self, now: i64) -> i64 {
+        self.sum(now, 1)
+    }
+
+    /// What is taken and not used: of a full window also what nobody can tell any more.
+    pub fn held(&self, now: i64) -> i64 {
+        self.total(now) - self.used(now)
+    }
+
+    fn note_overflow(&mut self) {
+        let (_, from) = self.shape.full();
+        for (end, sum) in self.sums(self.newest) {
+            for of in [0, 1] {
+                if sum[of] >= from {
+                    self.overflown[of].insert(end);
+                }
+            }
+        }
     }
 
     pub fn shown(&self, now: i64) -> Shown {
         let reset_at = if self.shape.window == Window::Sliding {
-            let counting = self.entries.iter().filter(|entry| self.counts(entry, now));
-            let leaving =
-                counting.filter(|entry| entry.used + entry.held > 0).map(|entry| self.leaves_at(entry));
-            leaving.max().unwrap_or(now)
+            let mut sums = self.sums(now).into_iter().rev();
+            sums.find(|(end, sum)| self.shown_of(*end, *sum)[0] > 0).map_or(now, |(end, _)| end)
         } else {
             self.bounds(self.time(now)).1
         };
@@ -153,18 +198,26 @@ impl Counter {
         if self.limit == 0 || asked > self.limit {
             return None;
         }
-        let counting = self.entries.iter().filter(|entry| self.counts(entry, now));
-        let mut instants: Vec<i64> = counting.map(|entry| self.leaves_at(entry)).collect();
-        instants.push(now);
-        instants.sort_unstable();
-        instants.into_iter().find(|at| self.fits(*at, asked))
+        let leaving = self.sums(now).into_keys();
+        [now].into_iter().chain(leaving).find(|at| self.fits(*at, asked))
     }
 
     /// A new entry, at the counter's own time.
     pub fn add(&mut self, now: i64, used: i64, held: i64) -> usize {
         self.newest = self.time(now);
         self.entries.push(Entry { at: self.newest, used, held, gone: false });
+        self.note_overflow();
         self.entries.len() - 1
+    }
+
+    /// Other amounts in an entry.
+    pub fn set(&mut self, entry: usize, used: i64, held: i64) {
+        (self.entries[entry].used, self.entries[entry].held) = (used, held);
+        self.note_overflow();
+    }
+
+    pub fn hold_more(&mut self, entry: usize, growth: i64) {
+        self.set(entry, self.entries[entry].used, self.entries[entry].held + growth);
     }
 
     pub fn reset(&mut self, now: i64) {
@@ -183,6 +236,8 @@ impl Counter {
         // An edit under a clock set back takes place in the window where the counter is.
         let at = now.max(self.bounds(self.newest).0);
         let afresh = shape.window == Window::Calendar && self.shape.window != Window::Calendar;
+        let counting: BTreeSet<i64> = self.sums(now).into_keys().collect();
+        let overflown = [0, 1].map(|of| !afresh && !self.overflown[of].is_disjoint(&counting));
         for place in 0..self.entries.len() {
             let counts = self.counts(&self.entries[place], now);
             let entry = &mut self.entries[place];
@@ -191,5 +246,8 @@ impl Counter {
         }
         self.anchor = if self.shape.window == Window::Sliding { now } else { self.bounds(at).0 };
         (self.shape, self.newest) = (shape, at);
+        let ends: BTreeSet<i64> = self.sums(at).into_keys().collect();
+        self.overflown = overflown.map(|overflown| if overflown { ends.clone() } else { BTreeSet::new() });
+        self.note_overflow();
     }
 }

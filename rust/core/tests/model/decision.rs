@@ -167,12 +167,12 @@ impl Model {
         let most = ask.max_output_tokens;
         let needed = most.map_or(0, |most| if self.settings.fit_deny { most } else { most.min(1) });
         let least = |kind: Kind| match kind {
-            Kind::Tokens => stated + needed,
+            Kind::Tokens => stated.saturating_add(needed),
             Kind::Requests => 1,
             Kind::Budget => ask.nano.unwrap_or(0),
         };
         let tokens = || counters().filter(|counter| counter.kind == Kind::Tokens);
-        let room = tokens().map(|counter| counter.limit - counter.total(now) - stated).min();
+        let room = tokens().map(|counter| (counter.limit - counter.total(now)).saturating_sub(stated)).min();
         let violated = counters().filter(|counter| !counter.fits(now, least(counter.kind)));
         let limits: Vec<Violation> =
             violated.map(|counter| Violation::of(counter, least(counter.kind), now)).collect();

@@ -113,9 +113,8 @@ impl Model {
                 for hold in &permit.holds {
                     let counter = &mut self.counters[hold.counter];
                     if counter.kind != Kind::Requests {
-                        let entry = &mut counter.entries[hold.entry];
                         let charged = if self.settings.give_back_on_expiry { 0 } else { hold.amount };
-                        (entry.used, entry.held) = (charged, 0);
+                        counter.set(hold.entry, charged, 0);
                     }
                 }
             }
@@ -218,8 +217,8 @@ impl Model {
                     continue;
                 }
                 any = true;
-                if counter.counts(&counter.entries[hold.entry], now) {
-                    counter.entries[hold.entry].held += growth;
+                if counter.still_counts(hold.entry, now) {
+                    counter.hold_more(hold.entry, growth);
                     hold.amount += growth;
                 } else {
                     counter.add(now, growth, 0);
@@ -252,8 +251,7 @@ impl Model {
         for hold in &permit.holds {
             let counter = &mut self.counters[hold.counter];
             if counter.kind != Kind::Requests || request {
-                let entry = &mut counter.entries[hold.entry];
-                (entry.used, entry.held) = (0, 0);
+                counter.set(hold.entry, 0, 0);
             }
         }
         (permit.state, permit.closed_at) = (State::Released { request }, now);
@@ -264,15 +262,14 @@ impl Model {
 /// What was held becomes what was used, in its own window; what is more than that goes where the time is.
 /// What was given back is not charged to a window that has passed.
 fn charge(counter: &mut Counter, hold: &Hold, real: i64, given_back: bool, now: i64) {
-    let counts = counter.counts(&counter.entries[hold.entry], now);
+    let counts = counter.still_counts(hold.entry, now);
     let own = (real - hold.elsewhere).max(0);
-    let entry = &mut counter.entries[hold.entry];
-    entry.held = 0;
-    entry.used = match (counts, given_back) {
+    let used = match (counts, given_back) {
         (true, _) => own,
         (false, true) => 0,
         (false, false) => own.min(hold.amount),
     };
+    counter.set(hold.entry, used, 0);
     let late = real - hold.elsewhere - hold.amount;
     if !counts && late > 0 {
         counter.add(now, late, 0);
