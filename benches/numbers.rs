@@ -21,7 +21,7 @@ fn windows(criterion: &mut Criterion) {
     let about = Workloads::read().sliding;
     let fixed = FixedWindow::new(about.limit, about.per_ms, Millis::new(0));
     criterion.bench_function("fixed window", |bencher| bencher.iter(|| assert!(fixed.take(1, now()))));
-    let sliding = SlidingWindow::new(about.limit, about.per_ms, about.buckets);
+    let sliding = SlidingWindow::new(about.limit, about.per_ms, about.buckets).expect("a small limit");
     criterion.bench_function("sliding window", |bencher| bencher.iter(|| assert!(sliding.take(1, now()))));
 }
 

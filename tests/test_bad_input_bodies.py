@@ -156,6 +156,14 @@ def key_rows() -> list[Any]:
         ({"name": "n", "rate_limit": {"token_reset_duration": "1m"}}, "rate_limit.token_max_limit"),
         ({"name": "n", "rate_limit": {"request_max_limit": 5}}, "rate_limit.request_reset_duration"),
         ({"name": "n", "rate_limit": {"request_reset_duration": "1m"}}, "rate_limit.request_max_limit"),
+        (
+            {"name": "n", "rate_limit": {**RATE, "token_max_limit": 2**46 - 1, "window": "sliding"}},
+            "rate_limit.token_max_limit",
+        ),
+        (
+            {"name": "n", "rate_limit": {**RATE, "request_max_limit": 2**63 - 1, "window": "sliding"}},
+            "rate_limit.request_max_limit",
+        ),
         ({"name": "n", "provider_configs": [{"weight": 1}]}, "provider_configs[0].provider"),
         ({"name": "n", "provider_configs": [{"provider": "p", "id": 1}]}, "provider_configs[0].id"),
         ({"name": "n", "provider_configs": [{"provider": "p", "models": []}]}, "provider_configs[0].models"),
@@ -220,6 +228,11 @@ UPDATES = [
     ("virtual_keys", {"rate_limit": {"token_max_limit": None}}, "rate_limit.token_max_limit"),
     ("virtual_keys", {"rate_limit": {"request_reset_duration": None}}, "rate_limit.request_reset_duration"),
     ("virtual_keys", {"rate_limit": {"window": None}}, "rate_limit.window"),
+    (
+        "virtual_keys",
+        {"rate_limit": {"token_max_limit": 2**46 - 1, "window": "sliding"}},
+        "rate_limit.token_max_limit",
+    ),
     ("virtual_keys", {"rate_limit": {"id": "other"}}, "rate_limit.id"),
     ("virtual_keys", {"provider_configs": [{"provider": None}]}, "provider_configs[0].provider"),
     (

@@ -16,7 +16,7 @@ pub(crate) fn run(workloads: &Workloads, effort: Effort) {
     let values = workloads.values(keys);
     let order = workloads.order(keys, effort.calls);
     let (limit, per_ms) = (workloads.sliding.limit, workloads.sliding.per_ms);
-    let table = Keys::new(limit, per_ms, Shape::Fixed, workloads.keys.cold);
+    let table = Keys::new(limit, per_ms, Shape::Fixed, workloads.keys.cold).expect("a small limit");
     for value in &values {
         assert_eq!(table.take_new(value, 1, now(), &table.view()), Answer::Taken);
     }

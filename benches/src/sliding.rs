@@ -12,7 +12,7 @@ pub(crate) fn run(workloads: &Workloads, effort: Effort) {
     let about = &workloads.sliding;
     let fixed: Vec<FixedWindow> =
         (0..keys).map(|_| FixedWindow::new(about.limit, about.per_ms, Millis::new(0))).collect();
-    let sliding = || SlidingWindow::new(about.limit, about.per_ms, about.buckets);
+    let sliding = || SlidingWindow::new(about.limit, about.per_ms, about.buckets).expect("a small limit");
     let still: Vec<SlidingWindow> = (0..keys).map(|_| sliding()).collect();
     // Every take of these comes one sub-window after the one before.
     let turning: Vec<(SlidingWindow, std::cell::Cell<i64>)> =

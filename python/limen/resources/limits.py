@@ -32,6 +32,8 @@ from limen.resources.shape import Body, Field, Null, Shape, check_fixed, nested
 from limen.secret import new_id
 
 MAX_BUDGETS: Final = 8
+MAX_SLIDING: Final = 2**46 - 2
+"""The largest limit of a sliding window: the core counts no more in one of its sub-windows."""
 
 BUDGET: Final = {
     "max_limit": Field(dollars, Null.REFUSED),
@@ -204,6 +206,8 @@ def _rate(old: RateRow | None, body: Body, at: str, merge: Merge) -> RateRow | N
         if (most is None) != (per is None):
             missing = f"{word}_max_limit" if most is None else f"{word}_reset_duration"
             faults.add(f"{at}.{missing}", "is required: a limit needs its duration, and a duration its limit")
+        if row.window == "sliding" and most is not None and most > MAX_SLIDING:
+            faults.add(f"{at}.{word}_max_limit", f"must be at most {MAX_SLIDING} in a sliding window")
     if old is None and all(most is None and per is None for _, most, per in _kinds(row)):
         faults.add(at, "limits nothing: state a maximum of tokens or of requests")
     if row == old:

@@ -22,7 +22,7 @@ macro_rules! for_both_windows {
         }
         mod sliding {
             use super::*;
-            fn made(limit: i64) -> SlidingWindow { SlidingWindow::new(limit, SECOND, 10) }
+            fn made(limit: i64) -> SlidingWindow { SlidingWindow::new(limit, SECOND, 10).expect("a small limit") }
             $(#[test] fn $name() { let $window = made; $body })*
         }
     };

@@ -1,4 +1,5 @@
 //! More than a counter can count: it stays full until its window ends, and what others hold and have used stays counted.
+//! A limit that is more is refused.
 
 mod common;
 
@@ -7,6 +8,7 @@ use limen_core::engine::Engine;
 use limen_core::permit::{Closing, Handle};
 use limen_core::policy::{Kind, Window};
 use limen_core::units::Millis;
+use limen_core::window::single::SlidingWindow;
 
 const MINUTE: i64 = 60_000;
 const FULL: i64 = i64::MAX;
@@ -104,4 +106,25 @@ fn an_edit_of_the_window_carries_the_overflow_over() {
         engine.settle(growing, &Closing::Used(used(5, 0)), Millis::new(3)).expect("open");
         assert_eq!(shown(&engine, 4), (5, full - 5), "{before:?} to {after:?}");
     }
+}
+
+#[test]
+fn a_sliding_limit_of_more_than_a_sub_window_can_count_is_refused_and_changes_nothing() {
+    let engine = limited(10, Window::Sliding);
+    let made = |most, window| {
+        engine.apply(&[key("k", vec![limit("t", Kind::Tokens, most, "1m", window)])], Millis::new(1))
+    };
+    for most in [SLOT_FULL, FULL] {
+        let fault = made(most, Window::Sliding).expect_err("too large");
+        assert_eq!(
+            (fault.param.as_deref(), &*fault.message),
+            (Some("limit"), "must be at most 70368744177662 in a sliding window")
+        );
+        assert!(SlidingWindow::new(most, MINUTE, 60).is_err());
+    }
+    let eleven = request(handle(&engine, "k"), "p", "m", amounts(Some(11), None));
+    assert_eq!(common::admit(&engine, &eleven, 2).expect_err("the limit of before").limits[0].limit, 10);
+    made(SLOT_FULL - 1, Window::Sliding).expect("the largest");
+    made(FULL, Window::Fixed).expect("a fixed window counts more");
+    made(FULL, Window::Sliding).expect_err("an edit of the window alone");
 }

@@ -3,12 +3,23 @@
 //! A window of `length` is cut into sub-windows of `ceil(length / buckets)`; a sub-window has the slot of its number
 //! modulo the number of slots, and its tag tells which of the many that share it was there last.
 
+use crate::error::Fault;
 use crate::period::Epoch;
 use crate::units::Millis;
 
-/// A slot counts up to this much: 46 bits. Whoever makes a sliding window makes a larger limit this one: were it cut
-/// only where it is taken from, whoever reads the counter would find room that no take can use.
+/// A slot has 46 bits for a count; in the last one it says that more came than it can count.
 pub(crate) const SLOT_MAX: i64 = (1 << 46) - 1;
+
+/// The largest limit of a sliding window: one sub-window may count all of it.
+pub const LARGEST_LIMIT: i64 = SLOT_MAX - 1;
+
+/// Whether a sliding window can have this limit.
+pub(crate) fn check_limit(limit: i64) -> Result<(), Fault> {
+    if limit <= LARGEST_LIMIT {
+        return Ok(());
+    }
+    Err(Fault::invalid("limit", format!("must be at most {LARGEST_LIMIT} in a sliding window")))
+}
 
 pub(super) const TAG_MASK: u64 = (1 << 34) - 1;
 

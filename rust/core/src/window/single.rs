@@ -1,8 +1,9 @@
 //! Windows on their own, without an engine: one limit, one counter.
 
 use super::fixed::{Fixed, seal_word, total_at};
-use super::sliding::{Ring, SLOT_MAX, Sliding};
+use super::sliding::{Ring, Sliding, check_limit};
 use super::{SEALED, ShapeWords, Take, admits, amount_of, epoch_of, flags_of, pack};
+use crate::error::Fault;
 use crate::period::{Epoch, Lattice};
 use crate::sync::Word;
 use crate::units::Millis;
@@ -73,6 +74,12 @@ impl FixedWindow {
     #[must_use]
     pub fn on(limit: i64, lattice: Lattice) -> FixedWindow {
         FixedWindow { word: before_all(), used: before_all(), shape: ShapeWords::of(lattice), limit }
+    }
+
+    /// Another one with the same limit and windows, empty.
+    #[must_use]
+    pub fn another(&self) -> FixedWindow {
+        FixedWindow::on(self.limit, self.shape.lattice())
     }
 
     #[inline(always)]
@@ -147,11 +154,23 @@ pub struct SlidingWindow {
 
 impl SlidingWindow {
     /// At most `limit` in every window of `length_ms`, told apart in `buckets` sub-windows.
-    #[must_use]
-    pub fn new(limit: i64, length_ms: i64, buckets: i64) -> SlidingWindow {
-        let ring = Ring::new(length_ms, buckets);
+    ///
+    /// # Errors
+    /// `invalid_request` for a limit above [`super::sliding::LARGEST_LIMIT`].
+    pub fn new(limit: i64, length_ms: i64, buckets: i64) -> Result<SlidingWindow, Fault> {
+        check_limit(limit)?;
+        Ok(SlidingWindow::on(limit, Ring::new(length_ms, buckets)))
+    }
+
+    fn on(limit: i64, ring: Ring) -> SlidingWindow {
         let slots = (0..ring.slots()).map(|_| Word::new(Sliding::EMPTY_SLOT)).collect();
-        SlidingWindow { head: before_all(), slots, ring, limit: limit.min(SLOT_MAX) }
+        SlidingWindow { head: before_all(), slots, ring, limit }
+    }
+
+    /// Another one with the same limit and length, empty.
+    #[must_use]
+    pub fn another(&self) -> SlidingWindow {
+        SlidingWindow::on(self.limit, self.ring)
     }
 
     #[inline(always)]

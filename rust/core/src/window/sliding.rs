@@ -15,8 +15,8 @@
 //!   the old sub-window's true window, finds more room than there is.
 //! - give back: out of the slot first (only while it is open), then out of the head.
 
-pub use super::ring::Ring;
-pub(crate) use super::ring::SLOT_MAX;
+pub use super::ring::{LARGEST_LIMIT, Ring};
+pub(crate) use super::ring::{SLOT_MAX, check_limit};
 
 use super::fixed::seal_word;
 use super::ring::{EMPTY, Slot, State, TAG_MASK, moved};

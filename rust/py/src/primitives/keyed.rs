@@ -16,7 +16,7 @@ const MOST_KEYS: i64 = 1_000_000_000;
 /// One limit for each of many keys: at most `limit` for every key in every window of length `per`.
 ///
 /// `limit`: an integer from 0. `per`: a duration text such as `"1m"`, or milliseconds. `window`: `"fixed"` (on
-/// multiples of `per` since the Unix epoch) or `"sliding"` (in 60 sub-windows). `max_keys`: how many keys are
+/// multiples of `per` since the Unix epoch) or `"sliding"` (in 60 sub-windows; `limit` at most 2**46 - 2). `max_keys`: how many keys are
 /// remembered. Beyond it, keys whose window is empty are dropped, and where there is none a new key is refused and
 /// counted in `refused_new`: no key that counts is forgotten, none is admitted without being counted.
 /// A key is a text of at most 4,096 bytes. Raises InvalidError with the argument's name in `param`. Any number of
@@ -39,8 +39,8 @@ impl KeyedLimiter {
         #[pyo3(from_py_with = per)] per: Per,
         #[pyo3(from_py_with = window)] window: Shape,
         #[pyo3(from_py_with = max_keys)] max_keys: usize,
-    ) -> KeyedLimiter {
-        KeyedLimiter(Keys::new(limit, per.length_ms, window, max_keys))
+    ) -> PyResult<KeyedLimiter> {
+        Keys::new(limit, per.length_ms, window, max_keys).map(KeyedLimiter).map_err(convert::raise)
     }
 
     /// Count `cost` for `key` if it fits: True, or False and nothing is counted.

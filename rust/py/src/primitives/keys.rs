@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use limen_core::error::Fault;
 use limen_core::units::Millis;
 use limen_core::window::Take;
 use limen_core::window::single::{FixedWindow, SlidingWindow, Status};
@@ -84,27 +85,24 @@ struct Door {
 pub(super) struct Keys {
     map: HashMap<Arc<str>, Entry, RandomState>,
     door: Mutex<Door>,
-    shape: Shape,
-    limit: i64,
-    length_ms: i64,
     max_keys: usize,
-    /// What a key shows that is not there. Nothing is ever taken from it.
+    /// What a key shows that is not there, and what a new one begins with. Nothing is ever taken from it.
     unknown: Window,
     refused_new: AtomicU64,
 }
 
 impl Keys {
-    pub(super) fn new(limit: i64, length_ms: i64, shape: Shape, max_keys: usize) -> Keys {
-        Keys {
+    pub(super) fn new(limit: i64, length_ms: i64, shape: Shape, max_keys: usize) -> Result<Keys, Fault> {
+        Ok(Keys {
             map: HashMap::with_hasher(RandomState::new()),
             door: Mutex::new(Door::default()),
-            shape,
-            limit,
-            length_ms,
             max_keys,
-            unknown: window(limit, length_ms, shape),
+            unknown: match shape {
+                Shape::Fixed => Window::Fixed(FixedWindow::new(limit, length_ms, Millis::new(0))),
+                Shape::Sliding { buckets } => Window::Sliding(SlidingWindow::new(limit, length_ms, buckets)?),
+            },
             refused_new: AtomicU64::new(0),
-        }
+        })
     }
 
     pub(super) fn view(&self) -> View<'_> {
@@ -139,7 +137,10 @@ impl Keys {
         if !self.make_room(&mut door, now, view) {
             return Answer::NoRoom;
         }
-        let window = window(self.limit, self.length_ms, self.shape);
+        let window = match &self.unknown {
+            Window::Fixed(window) => Window::Fixed(window.another()),
+            Window::Sliding(window) => Window::Sliding(window.another()),
+        };
         // Counted before anybody else can see it, so that nobody finds it empty.
         either!(&window, window => window.take(cost, now));
         let due = empty_at(&window, now);
@@ -255,13 +256,6 @@ impl Keys {
     }
 }
 
-fn window(limit: i64, length_ms: i64, shape: Shape) -> Window {
-    match shape {
-        Shape::Fixed => Window::Fixed(FixedWindow::new(limit, length_ms, Millis::new(0))),
-        Shape::Sliding { buckets } => Window::Sliding(SlidingWindow::new(limit, length_ms, buckets)),
-    }
-}
-
 /// The first instant at which nothing of what a window counts now counts any more.
 fn empty_at(window: &Window, now: Millis) -> i64 {
     either!(window, window => window.status(now).reset_at).get()
@@ -310,7 +304,7 @@ mod tests {
     /// There is room for one key, whose window is empty when a round begins. One thread takes from it while the other
     /// takes from a new one, which must drop it. Were both admitted, one was counted where nobody looks any more.
     fn nothing_is_counted_into_a_dropped_key(shape: Shape) {
-        let keys = Keys::new(1, SECOND, shape, 1);
+        let keys = Keys::new(1, SECOND, shape, 1).expect("a small limit");
         let (at_a, at_b) = (AtomicI64::new(0), AtomicI64::new(0));
         let (a, b) = thread::scope(|scope| {
             let b = scope.spawn(|| rounds(&keys, "b", &at_b, &at_a));

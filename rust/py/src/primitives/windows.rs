@@ -79,7 +79,7 @@ impl FixedWindow {
 /// The last `per`, whenever it is looked at: at most `limit` in every stretch of that length.
 ///
 /// `buckets` sub-windows (1 to 10,000) say how finely it forgets: what was taken counts for up to `per / buckets` too
-/// long, never too short. A limit above 2**46 - 1 counts as that. Other arguments and faults are those of
+/// long, never too short. `limit` is at most 2**46 - 2. Other arguments and faults are those of
 /// FixedWindow. Any number of threads may call it.
 ///
 /// >>> window = limen.SlidingWindow(5, "1m")
@@ -97,8 +97,8 @@ impl SlidingWindow {
         #[pyo3(from_py_with = limit)] limit: i64,
         #[pyo3(from_py_with = per)] per: Per,
         #[pyo3(from_py_with = buckets)] buckets: i64,
-    ) -> SlidingWindow {
-        SlidingWindow(single::SlidingWindow::new(limit, per.length_ms, buckets))
+    ) -> PyResult<SlidingWindow> {
+        single::SlidingWindow::new(limit, per.length_ms, buckets).map(SlidingWindow).map_err(convert::raise)
     }
 
     /// Count `cost` if it fits: True, or False and nothing is counted.

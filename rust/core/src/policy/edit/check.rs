@@ -1,9 +1,10 @@
 //! What a batch must be before anything of it is made.
 
-use super::{Edit, Editor, Entity};
+use super::{Edit, Editor, Entity, LimitRow, ProviderConfigRow};
 use crate::error::{Code, Fault};
-use crate::policy::Map;
+use crate::policy::{Map, Window};
 use crate::routing::sampler::Sampler;
+use crate::window::sliding::check_limit;
 
 impl Editor {
     /// Refuse a batch that cannot be made whole, before anything of it is made.
@@ -15,6 +16,9 @@ impl Editor {
         };
         let mut made: Map<(Entity, &str), bool> = Map::default();
         for edit in edits {
+            limits_of(edit)
+                .filter(|row| row.window == Window::Sliding)
+                .try_for_each(|row| check_limit(row.limit))?;
             let exists = |entity: Entity, id: &str| match made.get(&(entity, id)) {
                 Some(there) => *there,
                 None => match entity {
@@ -61,6 +65,19 @@ impl Editor {
         }
         Ok(())
     }
+}
+
+/// Every limit that an edit makes or keeps.
+fn limits_of(edit: &Edit) -> impl Iterator<Item = &LimitRow> {
+    let (own, configs): (&[LimitRow], &[ProviderConfigRow]) = match edit {
+        Edit::Customer { limits, .. }
+        | Edit::Team { limits, .. }
+        | Edit::Provider { limits, .. }
+        | Edit::ModelConfig { limits, .. } => (limits, &[]),
+        Edit::VirtualKey(row) => (&row.limits, &row.provider_configs),
+        Edit::Settings(_) | Edit::ProviderKey { .. } | Edit::Delete { .. } => (&[], &[]),
+    };
+    own.iter().chain(configs.iter().flat_map(|config| &config.limits))
 }
 
 /// A sampler over the weights; None where there is no choice. An entry without a weight is never drawn.

@@ -7,7 +7,7 @@ use crate::arena::{BUCKETS, Shape, Slot};
 use crate::period::Lattice;
 use crate::policy::{Kind, Level, Limit, LimitName, Limits, Policy, Window};
 use crate::units::Millis;
-use crate::window::sliding::{Ring, SLOT_MAX};
+use crate::window::sliding::Ring;
 
 impl Editor {
     /// The counter of a limit, by the id of its budget or rate limit.
@@ -83,10 +83,6 @@ impl Draft<'_> {
         let made = rows
             .iter()
             .map(|row| {
-                let limit = match row.window {
-                    Window::Sliding => row.limit.min(SLOT_MAX),
-                    Window::Fixed | Window::Calendar => row.limit,
-                };
                 let before =
                     old.0.iter().position(|limit| limit.kind == row.kind && *limit.name.limit_id == *row.id);
                 if let Some(at) = before {
@@ -96,7 +92,7 @@ impl Draft<'_> {
                 let slot = self.counter(before, row);
                 if let Some(before) = before
                     && before.name.level == level
-                    && before.name.limit == limit
+                    && before.name.limit == row.limit
                     && before.name.per == row.per
                     && before.name.window == row.window
                 {
@@ -119,10 +115,10 @@ impl Draft<'_> {
                     kind: row.kind,
                     per: row.per,
                     window: row.window,
-                    limit,
+                    limit: row.limit,
                 });
                 self.arena.rename(slot, &name);
-                Limit { slot, kind: row.kind, limit, name }
+                Limit { slot, kind: row.kind, limit: row.limit, name }
             })
             .collect();
         for (limit, kept) in old.0.iter().zip(kept) {
