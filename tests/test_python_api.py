@@ -233,8 +233,39 @@ def test_answers_of_a_batch_come_in_order_whatever_form_the_requests_have() -> N
     )
     assert (bool(one), type(fault), bool(two), bool(three)) == (True, limen.InvalidError, True, False)
     assert (one.max_output_tokens, three.code) == (None, "request_limited")
-    settled = house.engine.settle_many([{"permit": two, "tokens": 7}, {"permit": "x", "tokens": 7}])
-    assert (settled[0].tokens, settled[1].code) == (7, "permit_not_found")
+    settled = house.engine.settle_many(
+        [
+            {"permit": two, "tokens": 7},
+            (two, 3, 4),
+            (one.token, 5),
+            ("x", 7),
+            (one,),
+            (one, 1, 2, 3),
+            (one, -1),
+        ]
+    )
+    assert (settled[0].tokens, settled[2].tokens) == (7, 5)
+    assert [(answer.code, answer.param) for answer in (settled[1], *settled[3:])] == [
+        ("settle_conflict", None),
+        ("permit_not_found", None),
+        ("invalid_request", "settlements"),
+        ("invalid_request", "settlements"),
+        ("invalid_request", "prompt_tokens"),
+    ]
+
+
+def test_a_tuple_of_every_argument_of_admit_is_a_request_as_well() -> None:
+    house = House()
+    key = house.key(budget=(2, "1d"))
+    whole = {"key": key.value, "model": "m", "input_tokens": 5, "max_output_tokens": None, "provider": "p"}
+    whole |= {"request_type": None, "tokens": None, "cost_usd": 0.5, "usage": None, "headers": None}
+    whole |= dict.fromkeys(("params", "mcp_tool", "fallbacks", "sticky"))
+    whole |= {"id": "one", "now_ms": house.clock.now_ms}
+    by_name, by_place, other = house.engine.admit_many(
+        [whole, tuple(whole.values()), tuple((whole | {"id": "two"}).values())]
+    )
+    assert by_name.token == by_place.token != other.token
+    assert by_place.held.cost_nano_usd == 500_000_000
 
 
 def test_an_engine_is_closed_at_the_end_of_its_block() -> None:
@@ -260,6 +291,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "check_credential": ("pmt", "v"),
     "admit_many": ([],),
     "settle_many": ([],),
+    "json_list": ([], bytes),
     "quota": ("v",),
     "load": (os.devnull,),
     "restore": (b"",),

@@ -5,7 +5,7 @@ Unix epoch in UTC, tokens are integers.
 """
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, Self, TypeAlias, final
 
@@ -212,10 +212,8 @@ class Permit:
     def expires_at_ms(self) -> int: ...
     @property
     def token(self) -> str: ...
-    def parts(
-        self,
-    ) -> tuple[str, str, str, str | None, list[str], str | None, int | None, int, int, int, int]:
-        """All that the answer says, in one crossing."""
+    def json(self) -> bytes:
+        """The body of the HTTP face."""
 
     def settle(
         self,
@@ -263,6 +261,8 @@ class Settlement:
     def expired(self) -> bool: ...
     @property
     def price(self) -> Literal["known", "stated", "reported", "default", "held", "zero"]: ...
+    def json(self) -> bytes:
+        """The body of the HTTP face."""
 
 @disjoint_base
 class Engine:
@@ -333,7 +333,10 @@ class Engine:
         """Raise NotFoundError `permit_not_found` unless `key` is the value that the permit was given to."""
 
     def admit_many(self, requests: Sequence[Mapping[str, Any] | tuple[Any, ...]]) -> list[Any]: ...
-    def settle_many(self, settlements: Sequence[Mapping[str, Any]]) -> list[Any]: ...
+    def settle_many(self, settlements: Sequence[Mapping[str, Any] | tuple[Any, ...]]) -> list[Any]: ...
+    def json_list(self, answers: list[Any], other: Callable[[Any], bytes]) -> bytes:
+        """Many answers as one JSON list; `other` writes what is neither a permit nor a settlement."""
+
     def now_ms(self) -> int:
         """The engine's own clock."""
 

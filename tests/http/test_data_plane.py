@@ -7,10 +7,14 @@ import re
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 from door import Door
 
+import limen
 from house import MINUTE
+from limen.http.responses import dollars
+from limen.wire import instant
 
 
 @pytest.fixture
@@ -44,6 +48,64 @@ def test_an_admitted_request_gets_all_that_its_gateway_needs(door: Door) -> None
         "expires_at": "2024-01-01T00:10:00.000Z",
     }
     assert reply.headers["content-type"] == "application/json"
+
+
+AMOUNTS = [
+    0,
+    1,
+    12,
+    9_999,
+    10_000,
+    12_345,
+    99_990,
+    10**8,
+    123_456_789,
+    10**9,
+    10**9 + 1,
+    25 * 10**8,
+    10**15 + 7,
+]
+
+
+@pytest.mark.parametrize("nano", AMOUNTS)
+def test_what_an_answer_writes_itself_is_written_as_orjson_would(door: Door, nano: int) -> None:
+    model, fallback = "".join(map(chr, range(0x20, 0x7F))) + "\u2028\U0001f600/m", 'q/"\\'
+    key = door.key(tokens=(2**62, "1d"), budget=(9_000_000_000, "1d"))
+    ask = {"key": key.value, "model": model, "provider": "p", "fallbacks": [fallback]}
+    permit = door.engine.admit(**ask, tokens=nano, cost_usd=Decimal(nano).scaleb(-9))
+    body = {
+        "allowed": True,
+        "permit": permit.token,
+        "provider": "p",
+        "model": model,
+        "key_id": None,
+        "fallbacks": [fallback],
+        "rule_id": None,
+        "max_output_tokens": None,
+        "held": {"requests": 0, "tokens": nano, "cost_usd": dollars(nano)},
+        "expires_at": instant(permit.expires_at_ms),
+    }
+    assert permit.json() == orjson.dumps(body)
+    settled = permit.settle(tokens=nano + 1, cost_usd=Decimal(nano).scaleb(-9))
+    charged = {"settled": True, "cost_usd": dollars(nano), "tokens": nano + 1}
+    charged |= {"overrun": True, "repeated": False, "expired": False, "price": "stated"}
+    assert settled.json() == orjson.dumps(charged)
+    both = [body | {"status": 200}, charged | {"status": 200}]
+    assert door.engine.json_list([permit, settled], bytes) == orjson.dumps(both)
+
+
+@pytest.mark.parametrize(
+    "day",
+    [0, 58, 59, 60, 788, 789, 790, 11_016, 11_017, 19_722, 19_723, 47_540, 47_541, 2_932_896, 2_932_897, -1],
+)
+def test_an_instant_is_written_as_text_on_every_kind_of_day(day: int) -> None:
+    ttl = 600_000
+    for ms in (0, 1, 43_200_999, 86_399_999):
+        clock = limen.ManualClock(day * 86_400_000 + ms - ttl)
+        permit = limen.Engine(clock=clock, settings={"require_virtual_key": False}).admit(
+            None, "m", provider="p"
+        )
+        assert json.loads(permit.json())["expires_at"] == instant(day * 86_400_000 + ms)
 
 
 def test_an_admitted_request_is_told_what_remains(door: Door) -> None:

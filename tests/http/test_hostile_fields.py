@@ -36,7 +36,7 @@ ASK = {
     "fallbacks": "texts",
 }
 WORDS = {
-    **dict.fromkeys(calls.USAGE_WORDS, "count"),
+    **dict.fromkeys(calls.UsageWords.__struct_fields__, "count"),
     **dict.fromkeys(("image_quality", "search_context", "service_tier"), "text"),
     **dict.fromkeys(("input_seconds", "output_seconds"), "seconds"),
     **dict.fromkeys(("reported_cost_usd", "cost_usd"), "dollars"),

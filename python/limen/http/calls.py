@@ -28,13 +28,13 @@ _EXPONENT: Final = (
 class Ask(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """May this request go ahead? The body of admit and of peek."""
 
+    # In the order of the engine's arguments: see `whole_request`.
     virtual_key: str | None = None
-    virtual_key_id: str | None = None
     model: str | None = None
-    provider: str | None = None
-    request_type: str | None = None
     input_tokens: Any = None
     max_output_tokens: Any = None
+    provider: str | None = None
+    request_type: str | None = None
     tokens: Any = None
     cost_usd: Any = None
     usage: dict[str, Any] | None = None
@@ -44,6 +44,7 @@ class Ask(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     fallbacks: list[str] | None = None
     sticky: str | None = None
     id: str | None = None
+    virtual_key_id: str | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r})"  # the key is a secret
@@ -139,7 +140,6 @@ Item: TypeAlias = AdmitItem | SettleItem | UpdateItem | ReleaseItem | PeekItem
 _AS_IT_IS: Final = (Decimal,)
 _NOT_ASKED: Final = ("op", "virtual_key", "virtual_key_id")
 _COUNTS: Final = ("input_tokens", "max_output_tokens", "tokens")
-USAGE_WORDS: Final = UsageWords.__struct_fields__
 _MONEY: Final = frozenset(("cost_usd", "reported_cost_usd"))
 _EXACT: Final = frozenset(("cost_usd", "reported_cost_usd", "input_seconds", "output_seconds"))
 
@@ -198,8 +198,28 @@ def given(call: Ask) -> dict[str, Any]:
     if call.cost_usd is not None:
         taken["cost_usd"] = money(call.cost_usd, "cost_usd")
     if call.usage is not None:
-        taken["usage"] = words(call.usage, "usage.")
+        usage = {name: value for name, value in call.usage.items() if value is not None}
+        taken["usage"] = words(usage, "usage.")
     return taken
+
+
+def whole_request(call: Ask) -> tuple[Any, ...] | None:
+    """The arguments of `admit` in their order, where none of them needs a look of ours; None elsewhere.
+
+    Its last field, the key's id, is none then: neither is the engine's last argument, a time of one's own.
+    """
+    cost = call.cost_usd
+    if (
+        not call.virtual_key
+        or call.virtual_key_id is not None
+        or call.usage is not None
+        or type(call.input_tokens) is Decimal
+        or type(call.max_output_tokens) is Decimal
+        or type(call.tokens) is Decimal
+        or not (cost is None or type(cost) is int or (type(cost) is Decimal and _is_bounded(cost)))
+    ):
+        return None
+    return msgspec.structs.astuple(call)
 
 
 def whole(value: Any, param: str) -> Any:
@@ -218,27 +238,35 @@ def money(value: Any, param: str) -> Any:
 
 def bounded(value: Decimal, param: str) -> Decimal:
     """A fraction that may be written out in full."""
-    if abs(value.adjusted()) > _EXPONENT:
+    if not _is_bounded(value):
         if value == 0:
             return Decimal(0)
         raise fault("invalid_request", "the number is out of range", param)
     return value
 
 
+def _is_bounded(value: Decimal) -> bool:
+    return -_EXPONENT <= value.adjusted() <= _EXPONENT
+
+
 def words(given: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Usage words as the engine takes them; null is as left out."""
-    taken = {}
+    """Usage words, turned into what the engine takes where they stand."""
     for name, value in given.items():
-        if value is None:
-            continue
-        if name in _MONEY:
-            value = money(value, path + name)
-        elif isinstance(value, Decimal):
-            value = bounded(value, path + name) if name in _EXACT else whole_number(value, path + name)
-        taken[name] = value
-    return taken
+        if type(value) is not int:
+            given[name] = _word(name, value, path)
+    return given
+
+
+def _word(name: str, value: Any, path: str) -> Any:
+    if name in _MONEY:
+        return money(value, path + name)
+    if isinstance(value, Decimal):
+        return bounded(value, path + name) if name in _EXACT else whole_number(value, path + name)
+    return value
 
 
 def stated(call: UsageWords) -> dict[str, Any]:
-    """The usage words that stand in a call."""
-    return words({name: value for name in USAGE_WORDS if (value := getattr(call, name)) is not None})
+    """What stands in a call, under its names."""
+    taken: dict[str, Any] = msgspec.to_builtins(call, builtin_types=_AS_IT_IS)
+    taken.pop("op", None)
+    return words(taken)

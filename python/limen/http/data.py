@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
+import orjson
 
 from limen.errors import LimenError, NotFoundError, fault
 from limen.gateway.usage import usage_words
@@ -23,13 +24,12 @@ from limen.http.responses import (
     denial_body,
     fault_body,
     header_lines,
-    permit_body,
-    settlement_body,
     wire_limits,
+    written,
 )
 
 if TYPE_CHECKING:
-    from limen import Denial, Engine, Handle, Permit, Settlement
+    from limen import Denial, Engine, Handle, Permit
 
 Body: TypeAlias = dict[str, Any]
 Run: TypeAlias = list[Any]
@@ -54,12 +54,10 @@ class DataPlane:
         self._texts_decoder = calls.decoder(list[msgspec.Raw])
         self._items_decoder = calls.decoder(list[calls.Item])
         self._item_decoder = calls.decoder(calls.Item)
-        self._runs: dict[type, Callable[[Run, Caller], list[Body]]] = {
+        self._runs: dict[type, Callable[[Run, Caller], Run]] = {
             calls.AdmitItem: self._admit_run,
             calls.SettleItem: self._settle_run,
-            calls.PeekItem: _one_by_one(
-                lambda call, caller: _decided(engine.peek(**self._request(call, caller)))
-            ),
+            calls.PeekItem: _one_by_one(self._peeked),
             calls.UpdateItem: _one_by_one(self._updated),
             calls.ReleaseItem: _one_by_one(self._released),
         }
@@ -72,7 +70,7 @@ class DataPlane:
 
     def settle(self, body: bytes, caller: Caller) -> Answer:
         call = calls.read(self._settle_decoder, body)
-        return answer(200, settlement_body(self._engine.settle(**self._settlement(call, caller))))
+        return written(200, self._engine.settle(**self._settlement(call, caller)).json())
 
     def update(self, body: bytes, caller: Caller) -> Answer:
         return answer(*self._updated(calls.read(self._update_decoder, body), caller))
@@ -91,10 +89,10 @@ class DataPlane:
             _refuse_too_many(texts)
             run = [_tried(calls.read, self._item_decoder, bytes(text)) for text in texts]
         _refuse_too_many(run)
-        results: list[Body] = []
+        answers: Run = []
         for kind, same in groupby(run, type):
-            results += self._runs.get(kind, _faults)(list(same), caller)
-        return answer(200, {"results": results})
+            answers += self._runs.get(kind, _faults)(list(same), caller)
+        return written(200, b'{"results":%b}' % self._engine.json_list(answers, _told))
 
     def _items(self, body: bytes) -> list[calls.Item] | None:
         """All calls in one reading; None where anything is wrong with any of them."""
@@ -121,11 +119,19 @@ class DataPlane:
                 raise duplicate(path)
         return batch.calls
 
-    def _admit_run(self, run: Run, caller: Caller) -> list[Body]:
-        return _crossed(self._engine.admit_many, self._request, _decided, run, caller)
+    def _admit_run(self, run: Run, caller: Caller) -> Run:
+        return _crossed(self._engine.admit_many, [self._asked(call, caller) for call in run])
 
-    def _settle_run(self, run: Run, caller: Caller) -> list[Body]:
-        return _crossed(self._engine.settle_many, self._settlement, _settled, run, caller)
+    def _settle_run(self, run: Run, caller: Caller) -> Run:
+        return _crossed(self._engine.settle_many, [_tried(self._settlement, call, caller) for call in run])
+
+    def _asked(self, call: Ask, caller: Caller) -> Any:
+        """The arguments of one of many admits, or the fault that is in the way of it."""
+        whole = calls.whole_request(call) if caller.key is None else None
+        return _tried(self._request, call, caller) if whole is None else whole
+
+    def _peeked(self, call: Ask, caller: Caller) -> "Permit | Denial":
+        return self._engine.peek(**self._request(call, caller))
 
     def _request(self, call: Ask, caller: Caller) -> Body:
         """The arguments of admit and peek."""
@@ -169,23 +175,24 @@ class DataPlane:
 
     def _settlement(self, call: Settle, caller: Caller) -> Body:
         """The arguments of settle."""
-        usage = calls.stated(call)
+        settlement = calls.stated(call)
         if call.usage is not None or call.format is not None:
             if call.usage is None:
                 raise fault("invalid_request", "is missing", "usage")
             if call.format is None:
                 raise fault("invalid_request", "is missing", "format")
+            del settlement["usage"], settlement["format"]
             reported = usage_words(call.usage, call.format)
             for word in reported:
-                if word in usage:
+                if word in settlement:
                     raise fault("invalid_request", "is said by usage as well", word)
-            usage |= reported
+            settlement |= reported
         self._compare(call.permit, caller)
-        return {"permit": call.permit, "as_held": call.as_held, **usage}
+        return settlement
 
     def _updated(self, call: Update, caller: Caller) -> tuple[int, Body]:
         self._compare(call.permit, caller)
-        over = self._engine.update(call.permit, **calls.stated(call))
+        over = self._engine.update(**calls.stated(call))
         return 200, {"updated": True, "over": wire_limits(over)}
 
     def _released(self, call: Release, caller: Caller) -> tuple[int, Body]:
@@ -207,40 +214,37 @@ def _tried(step: "Callable[..., Tried]", *arguments: Any) -> "Tried | LimenError
         return error
 
 
-def _result(status: int, body: Body) -> Body:
+def _result(status: int, body: Body) -> bytes:
     body["status"] = status
-    return body
+    return orjson.dumps(body)
 
 
-def _fault(error: LimenError) -> Body:
-    return _result(error.status, fault_body(error))
+def _told(answer: Any) -> bytes:
+    """One answer of a batch that does not write itself."""
+    if isinstance(answer, tuple):
+        return _result(*answer)
+    if isinstance(answer, LimenError):
+        return _result(answer.status, fault_body(answer))
+    # A wait has no header to stand in.
+    return _result(answer.status, {**denial_body(answer), "retry_after": answer.retry_after})
 
 
-def _faults(run: Run, caller: Caller) -> list[Body]:
-    """Calls that could not be read."""
-    return [_fault(error) for error in run]
+def _faults(run: Run, caller: Caller) -> Run:
+    """Calls that could not be read are their own answers."""
+    return run
 
 
-def _one_by_one(step: "Callable[[Any, Caller], tuple[int, Body]]") -> "Callable[[Run, Caller], list[Body]]":
-    def run_of(run: Run, caller: Caller) -> list[Body]:
-        done = (_tried(step, call, caller) for call in run)
-        return [_fault(result) if isinstance(result, LimenError) else _result(*result) for result in done]
-
-    return run_of
+def _one_by_one(step: "Callable[[Any, Caller], Any]") -> "Callable[[Run, Caller], Run]":
+    return lambda run, caller: [_tried(step, call, caller) for call in run]
 
 
-def _crossed(
-    many: "Callable[[list[Body]], list[Any]]",
-    arguments: "Callable[[Any, Caller], Body]",
-    answered: "Callable[[Any], tuple[int, Body]]",
-    run: Run,
-    caller: Caller,
-) -> list[Body]:
+def _crossed(many: "Callable[[Run], Run]", asked: Run) -> Run:
     """A run in one crossing; a call that is refused on the way to it takes no part."""
-    asked = [_tried(arguments, call, caller) for call in run]
-    answers = iter(many([call for call in asked if not isinstance(call, LimenError)]))
-    found = [call if isinstance(call, LimenError) else next(answers) for call in asked]
-    return [_fault(one) if isinstance(one, LimenError) else _result(*answered(one)) for one in found]
+    answers = many([call for call in asked if not isinstance(call, LimenError)])
+    if len(answers) == len(asked):
+        return answers
+    rest = iter(answers)
+    return [call if isinstance(call, LimenError) else next(rest) for call in asked]
 
 
 def _refuse_too_many(given: Sequence[object]) -> None:
@@ -248,18 +252,8 @@ def _refuse_too_many(given: Sequence[object]) -> None:
         raise fault("invalid_request", f"a batch holds {BATCH_MOST} calls at most", "calls")
 
 
-def _settled(settlement: "Settlement") -> tuple[int, Body]:
-    return 200, settlement_body(settlement)
-
-
 def _decision(decision: "Permit | Denial") -> Answer:
+    headers = header_lines(decision.headers())
     if decision:
-        return answer(200, permit_body(decision), header_lines(decision.headers()))
-    return answer(decision.status, denial_body(decision), header_lines(decision.headers()))
-
-
-def _decided(decision: "Permit | Denial") -> tuple[int, Body]:
-    """For a batch, where the wait has no header to stand in."""
-    if decision:
-        return 200, permit_body(decision)
-    return decision.status, {**denial_body(decision), "retry_after": decision.retry_after}
+        return written(200, decision.json(), headers)
+    return answer(decision.status, denial_body(decision), headers)

@@ -6,6 +6,7 @@ Everything that can go wrong has one shape, whoever refuses:
      "error": {"message": "...", "type": "token_limited"}, "extra_fields": {"limits": [...]}}
 
 Money leaves as a JSON number that reads back to the same integer, also where a float would have rounded it.
+Permits and settlements write their own bodies (`json`): nearly every answer is one, and nobody here reads it.
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,10 @@ import orjson
 
 from limen import wire
 from limen.errors import LimenError
-from limen.wire import error_body, instant
+from limen.wire import error_body
 
 if TYPE_CHECKING:
-    from limen import Denial, Limit, Permit, Settlement
+    from limen import Denial, Limit
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 Answer: TypeAlias = tuple[int, Headers, bytes]
@@ -32,8 +33,12 @@ _FLOAT_IS_EXACT = 10**15
 
 
 def answer(status: int, body: Any, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
-    """An answer with a JSON body; the headers of the content are put in front."""
-    content = orjson.dumps(body)
+    """An answer with a JSON body."""
+    return written(status, orjson.dumps(body), headers)
+
+
+def written(status: int, content: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
+    """An answer whose JSON is there already; the headers of the content are put in front."""
     return status, [_JSON, (b"content-length", b"%d" % len(content)), *headers], content
 
 
@@ -52,36 +57,6 @@ def fault_answer(error: LimenError, headers: Sequence[tuple[bytes, bytes]] = ())
 def denial_body(denial: "Denial") -> dict[str, Any]:
     """The error body of a denial, ready to be encoded."""
     return wire.denial_body(denial, dollars)
-
-
-def permit_body(permit: "Permit") -> dict[str, Any]:
-    """What an admitted request may do, and the text that settles it."""
-    token, provider, model, key_id, fallbacks, rule_id, most, requests, tokens, nano, expires = permit.parts()
-    return {
-        "allowed": True,
-        "permit": token,
-        "provider": provider,
-        "model": model,
-        "key_id": key_id,
-        "fallbacks": fallbacks,
-        "rule_id": rule_id,
-        "max_output_tokens": most,
-        "held": {"requests": requests, "tokens": tokens, "cost_usd": dollars(nano)},
-        "expires_at": instant(expires),
-    }
-
-
-def settlement_body(settlement: "Settlement") -> dict[str, Any]:
-    """What a settle charged."""
-    return {
-        "settled": True,
-        "cost_usd": dollars(settlement.cost_nano_usd),
-        "tokens": settlement.tokens,
-        "overrun": settlement.overrun,
-        "repeated": settlement.repeated,
-        "expired": settlement.expired,
-        "price": settlement.price,
-    }
 
 
 def wire_limits(limits: "Sequence[Limit]") -> list[dict[str, Any]]:

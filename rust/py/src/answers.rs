@@ -7,10 +7,11 @@ use limen_core::answer::{self, Fallbacks, Grant, ModelText, ProviderText};
 use limen_core::permit::Handle as PermitHandle;
 use limen_core::request::KeyHandle;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::engine::Engine;
 use crate::fields;
+use crate::json::Json;
 use crate::limits::{Exclusion, Limit, limits, seconds};
 use crate::objects::{is_sole, leaf};
 
@@ -58,20 +59,6 @@ impl Held {
     }
 }
 
-type Parts<'a, 'py> = (
-    String,
-    Bound<'py, PyString>,
-    Bound<'py, PyString>,
-    Option<&'a str>,
-    Vec<String>,
-    Option<&'a str>,
-    Option<i64>,
-    i64,
-    i64,
-    i64,
-    i64,
-);
-
 /// A permission to call: true, and to be settled or released once.
 #[pyclass(frozen, module = "limen")]
 pub(crate) struct Permit {
@@ -102,13 +89,63 @@ impl Permit {
         self.said.as_ref().and_then(|said| said.fallbacks.get(index)).map_or("", |text| text)
     }
 
-    /// The model's text from this byte on.
-    fn model_from<'py>(&self, py: Python<'py>, from: usize) -> PyResult<Bound<'py, PyString>> {
-        match &self.model {
-            Some(model) if from == 0 => Ok(model.bind(py).clone()),
-            Some(model) => Ok(PyString::new(py, model.bind(py).to_str()?.get(from..).unwrap_or(""))),
-            None => Ok(PyString::new(py, "")),
+    /// The model as the request names it, from this byte on.
+    fn model_from<'a>(&'a self, py: Python<'a>, from: usize) -> PyResult<&'a str> {
+        let Some(model) = &self.model else { return Ok("") };
+        Ok(model.bind(py).to_str()?.get(from..).unwrap_or(""))
+    }
+
+    fn model_text<'a>(&'a self, py: Python<'a>) -> PyResult<&'a str> {
+        match self.grant.model {
+            ModelText::Requested(from) => self.model_from(py, from),
+            ModelText::Fallback { index, from } => Ok(self.fallback(index).get(from..).unwrap_or("")),
+            ModelText::None => Ok(""),
         }
+    }
+
+    fn with_provider<T>(&self, read: impl FnOnce(&str) -> T) -> T {
+        match self.grant.provider {
+            ProviderText::Known(number) => read(self.engine.get().core.engine.view().provider_name(number)),
+            ProviderText::Stated => read(self.said.as_ref().map_or("", |said| &said.provider)),
+            ProviderText::Fallback(index) => {
+                read(self.fallback(index).split_once('/').map_or("", |(provider, _)| provider))
+            }
+            ProviderText::None => read(""),
+        }
+    }
+
+    /// The fields of its JSON, the brace at their end left open.
+    pub(crate) fn write(&self, py: Python<'_>, json: &mut Json) -> PyResult<()> {
+        let grant = &self.grant;
+        json.raw("{\"allowed\":true,\"permit\":\"");
+        json.raw(self.engine.get().text_of(grant.handle)?.as_str());
+        json.raw("\",\"provider\":");
+        self.with_provider(|provider| json.text(provider));
+        json.raw(",\"model\":");
+        json.text(self.model_text(py)?);
+        json.raw(",\"key_id\":");
+        json.text_or_null(self.key_id());
+        json.raw(",\"fallbacks\":[");
+        for (place, fallback) in self.fallbacks(py)?.iter().enumerate() {
+            json.raw(if place > 0 { "," } else { "" });
+            json.text(fallback);
+        }
+        json.raw("],\"rule_id\":");
+        json.text_or_null(self.rule_id());
+        json.raw(",\"max_output_tokens\":");
+        match grant.max_output_tokens {
+            Some(most) => json.number(most),
+            None => json.raw("null"),
+        }
+        json.raw(",\"held\":{\"requests\":");
+        json.number(grant.held_requests);
+        json.raw(",\"tokens\":");
+        json.number(grant.held_tokens);
+        json.raw(",\"cost_usd\":");
+        json.dollars(grant.held_nano_usd);
+        json.raw("},\"expires_at\":");
+        json.instant(grant.expires_at);
+        Ok(())
     }
 
     /// The engine that gave it, and its number there.
@@ -130,27 +167,15 @@ impl Permit {
     /// The provider to call; empty where none takes part.
     #[getter]
     fn provider<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        match self.grant.provider {
-            ProviderText::Known(number) => {
-                PyString::new(py, self.engine.get().core.engine.view().provider_name(number))
-            }
-            ProviderText::Stated => PyString::new(py, self.said.as_ref().map_or("", |said| &said.provider)),
-            ProviderText::Fallback(index) => {
-                PyString::new(py, self.fallback(index).split_once('/').map_or("", |(provider, _)| provider))
-            }
-            ProviderText::None => PyString::new(py, ""),
-        }
+        self.with_provider(|provider| PyString::new(py, provider))
     }
 
     /// The model to call, without a provider's prefix; empty for a tool alone.
     #[getter]
     fn model<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        match self.grant.model {
-            ModelText::Requested(from) => self.model_from(py, from),
-            ModelText::Fallback { index, from } => {
-                Ok(PyString::new(py, self.fallback(index).get(from..).unwrap_or("")))
-            }
-            ModelText::None => Ok(PyString::new(py, "")),
+        match (self.grant.model, &self.model) {
+            (ModelText::Requested(0), Some(model)) => Ok(model.bind(py).clone()),
+            _ => Ok(PyString::new(py, self.model_text(py)?)),
         }
     }
 
@@ -170,7 +195,6 @@ impl Permit {
             }
             Fallbacks::Others(others) => {
                 let (view, model) = (self.engine.get().core.engine.view(), self.model_from(py, 0)?);
-                let model = model.to_str()?;
                 Ok(others.iter().map(|number| format!("{}/{model}", view.provider_name(*number))).collect())
             }
         }
@@ -207,27 +231,15 @@ impl Permit {
 
     /// The permit as text, for another thread or across HTTP. Whoever has it can settle.
     #[getter]
-    fn token(&self) -> PyResult<String> {
-        self.engine.get().text_of(self.grant.handle)
+    fn token<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(PyString::new(py, self.engine.get().text_of(self.grant.handle)?.as_str()))
     }
 
-    /// All that the answer says, in one crossing: token, provider, model, key_id, fallbacks, rule_id, max_output_tokens,
-    /// then requests, tokens and nano-dollars held, and expires_at_ms.
-    fn parts<'py>(&self, py: Python<'py>) -> PyResult<Parts<'_, 'py>> {
-        let grant = &self.grant;
-        Ok((
-            self.token()?,
-            self.provider(py),
-            self.model(py)?,
-            self.key_id(),
-            self.fallbacks(py)?,
-            self.rule_id(),
-            grant.max_output_tokens,
-            grant.held_requests,
-            grant.held_tokens,
-            grant.held_nano_usd,
-            grant.expires_at.get(),
-        ))
+    /// The body of the HTTP face as JSON.
+    fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut json = Json::default();
+        self.write(py, &mut json)?;
+        Ok(json.whole(py))
     }
 
     /// Give back what is held; with `request`, the request as well. `reason` is a text for whoever reads the call.
@@ -376,6 +388,23 @@ impl Settlement {
         leaf(py, Settlement(Mutex::new(settled)))
     }
 
+    /// The fields of its JSON, the brace at their end left open.
+    pub(crate) fn write(&self, json: &mut Json) {
+        let told = *self.lock();
+        json.raw("{\"settled\":true,\"cost_usd\":");
+        json.dollars(told.cost_nano_usd);
+        json.raw(",\"tokens\":");
+        json.number(told.tokens);
+        json.raw(",\"overrun\":");
+        json.flag(told.overrun);
+        json.raw(",\"repeated\":");
+        json.flag(told.repeated);
+        json.raw(",\"expired\":");
+        json.flag(told.expired);
+        json.raw(",\"price\":");
+        json.text(told.price.as_str());
+    }
+
     fn lock(&self) -> MutexGuard<'_, answer::Settlement> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -411,6 +440,13 @@ impl Settlement {
     #[getter]
     fn expired(&self) -> bool {
         self.lock().expired
+    }
+
+    /// The body of the HTTP face as JSON.
+    fn json<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let mut json = Json::default();
+        self.write(&mut json);
+        json.whole(py)
     }
 
     /// Where the cost comes from.

@@ -5,6 +5,7 @@ use limen_core::error::Fault;
 use limen_core::request::{Amounts, Asked, Caller, KeyHandle, Request, RequestType};
 use limen_core::units::{Millis, Rounding};
 use limen_core::usage::Usage;
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyMapping, PyString, PyTuple};
@@ -170,25 +171,27 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// One item of a batch, its values kept alive while the GIL is not held.
-pub(crate) enum Item<'py> {
-    Tuple([Option<Bound<'py, PyAny>>; BY_PLACE]),
+/// One item of a batch. None of its values may go away while the interpreter is others': a tuple cannot be changed and
+/// keeps them, those of a mapping are kept here.
+pub(crate) enum Item<'a, 'py> {
+    Few([Option<Borrowed<'a, 'py, PyAny>>; BY_PLACE]),
+    All(Box<[Option<Borrowed<'a, 'py, PyAny>>; ARGUMENTS]>),
     Mapping(Box<[Option<Bound<'py, PyAny>>; ARGUMENTS]>),
 }
 
-impl<'py> Item<'py> {
-    /// A mapping with the argument names, or `(key, model, input_tokens, max_output_tokens)`.
-    pub(crate) fn read(item: &Bound<'py, PyAny>) -> PyResult<Item<'py>> {
+impl<'a, 'py> Item<'a, 'py> {
+    /// A mapping with the argument names, or a tuple: `(key, model, input_tokens, max_output_tokens)`, of which the last
+    /// two may be left out, or every argument there is.
+    pub(crate) fn read(item: &'a Bound<'py, PyAny>) -> PyResult<Item<'a, 'py>> {
         if let Ok(tuple) = item.cast::<PyTuple>() {
-            let length = tuple.len();
-            if !(2..=BY_PLACE).contains(&length) {
-                return Err(convert::fault(
+            return match tuple.len() {
+                2..=BY_PLACE => Ok(Item::Few(convert::places(tuple))),
+                ARGUMENTS => Ok(Item::All(Box::new(convert::places(tuple)))),
+                _ => Err(convert::fault(
                     "requests",
                     "a tuple is (key, model, input_tokens, max_output_tokens)",
-                ));
-            }
-            let value = |place| if place < length { tuple.get_item(place).ok() } else { None };
-            return Ok(Item::Tuple([value(0), value(1), value(2), value(3)]));
+                )),
+            };
         }
         let mapping = convert::mapping(item)
             .ok_or_else(|| convert::fault("requests", "each request is a mapping or a tuple"))?;
@@ -203,15 +206,20 @@ impl<'py> Item<'py> {
 
     #[inline(always)]
     pub(crate) fn given(&self) -> Given<'_, 'py> {
-        let values: &[Option<Bound<'py, PyAny>>] = match self {
-            Item::Tuple(values) => values,
-            Item::Mapping(values) => &**values,
-        };
         let mut given = Given::default();
-        for (place, value) in given.iter_mut().zip(values) {
-            *place = value.as_ref();
+        match self {
+            Item::Few(values) => fill(&mut given, values.iter().map(Option::as_deref)),
+            Item::All(values) => fill(&mut given, values.iter().map(Option::as_deref)),
+            Item::Mapping(values) => fill(&mut given, values.iter().map(Option::as_ref)),
         }
         given
+    }
+}
+
+#[inline(always)]
+fn fill<'a, 'py>(given: &mut Given<'a, 'py>, values: impl Iterator<Item = Option<&'a Bound<'py, PyAny>>>) {
+    for (place, value) in given.iter_mut().zip(values) {
+        *place = value;
     }
 }
 

@@ -1,15 +1,18 @@
 //! Many calls in one crossing: read with the GIL, decided without it, answered with it again.
 
+use std::iter::Empty;
+
 use limen_core::permit::{Closing, Handle};
 use limen_core::usage::Usage;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyTuple};
 
 use crate::answers::Settlement;
 use crate::ask::{Ask, Item};
 use crate::convert::{self, MAX_ITEMS};
 use crate::core::Core;
 use crate::engine::{Engine, flag};
+use crate::fastcall::Named;
 use crate::words::{self, Param};
 
 pub(crate) fn admit_many<'py>(
@@ -19,7 +22,8 @@ pub(crate) fn admit_many<'py>(
     let py = own.py();
     let core = own.get().ready()?;
     let requests = convert::sequence(requests, MAX_ITEMS, "requests")?;
-    let items: Vec<PyResult<Item<'_>>> = requests.iter_borrowed().map(|item| Item::read(&item)).collect();
+    let given: Vec<_> = requests.iter_borrowed().collect();
+    let items: Vec<PyResult<Item<'_, '_>>> = given.iter().map(|item| Item::read(item)).collect();
     let asks: Vec<PyResult<Ask<'_>>> = items.iter().map(|item| asked(py, core, item)).collect();
     let answers: Vec<_> = py.detach(|| {
         let decided = |ask: &PyResult<Ask<'_>>| ask.as_ref().ok().map(|ask| ask.answer(core, true));
@@ -56,17 +60,28 @@ pub(crate) fn settle_many<'py>(
     PyList::new(py, told.map(|answer| or_fault(py, answer)))
 }
 
-fn asked<'a>(py: Python<'_>, core: &Core, item: &'a PyResult<Item<'_>>) -> PyResult<Ask<'a>> {
+fn asked<'a>(py: Python<'_>, core: &Core, item: &'a PyResult<Item<'_, '_>>) -> PyResult<Ask<'a>> {
     match item {
         Ok(item) => Ask::read(core, &item.given()),
         Err(error) => Err(error.clone_ref(py)),
     }
 }
 
-/// A mapping with `permit` and usage words, or `as_held`.
+/// A mapping with `permit` and usage words, or `as_held`; or `(permit, prompt_tokens, completion_tokens)`.
 fn settlement(engine: &Engine, item: &Bound<'_, PyAny>) -> PyResult<(Handle, Closing)> {
+    if let Ok(tuple) = item.cast::<PyTuple>() {
+        if !(2..=3).contains(&tuple.len()) {
+            return Err(convert::fault(
+                "settlements",
+                "a tuple is (permit, prompt_tokens, completion_tokens)",
+            ));
+        }
+        let [permit, prompt, completion] = convert::places(tuple);
+        let usage = words::read(prompt.as_deref(), completion.as_deref(), None::<Empty<Named<'_, '_>>>)?;
+        return Ok((engine.permit(permit.as_deref())?, words::closing(usage, false)?));
+    }
     let item = convert::mapping(item)
-        .ok_or_else(|| convert::fault("settlements", "each settlement is a mapping"))?;
+        .ok_or_else(|| convert::fault("settlements", "each settlement is a mapping or a tuple"))?;
     let (mut usage, mut as_held, mut permit) = (Usage::default(), false, None);
     for (name, value) in item.iter() {
         match convert::borrowed(&name, "settlements")? {

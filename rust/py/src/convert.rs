@@ -8,6 +8,7 @@ use std::fmt::Display;
 
 use limen_core::period::{Duration, MAX_LENGTH_MS};
 use limen_core::units::{Millis, MoneyError, NanoUsd, Rounding};
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
@@ -227,6 +228,16 @@ pub(crate) fn sequence<'py>(
         return Err(fault(param, "must be a list"));
     };
     if tuple.len() > most { Err(too_many(most, param)) } else { Ok(tuple) }
+}
+
+/// The values of a tuple that has no more, each in its place.
+#[inline(always)]
+pub(crate) fn places<'a, 'py, const N: usize>(
+    tuple: &'a Bound<'py, PyTuple>,
+) -> [Option<Borrowed<'a, 'py, PyAny>>; N] {
+    let length = tuple.len();
+    // Beyond the end would be an exception, made to be thrown away.
+    std::array::from_fn(|place| if place < length { tuple.get_borrowed_item(place).ok() } else { None })
 }
 
 #[cold]

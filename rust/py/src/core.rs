@@ -100,6 +100,15 @@ const DIGITS: [u8; 16] = *b"0123456789abcdef";
 /// Bytes of a permit's text: the handle, and the first half of its authentication code.
 const BYTES: usize = 12 + 16;
 
+/// A permit as text.
+pub(crate) struct PermitText([u8; PREFIX.len() + 2 * BYTES]);
+
+impl PermitText {
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 impl Core {
     pub(crate) fn new(engine: limen_core::engine::Engine, clock: Clock, seed: Option<u64>) -> Core {
         Core {
@@ -150,17 +159,16 @@ impl Core {
     }
 
     /// A permit's text: its number and the proof that this engine gave it out.
-    pub(crate) fn text_of(&self, handle: Handle) -> Result<String, Fault> {
+    pub(crate) fn text_of(&self, handle: Handle) -> Result<PermitText, Fault> {
         let bytes = handle.to_bytes();
         let code = self.code(bytes)?.finalize().into_bytes();
-        let mut text = String::with_capacity(PREFIX.len() + 2 * BYTES);
-        text.push_str(PREFIX);
-        for byte in bytes.iter().chain(&code[..16]) {
-            for digit in [byte >> 4, byte & 15] {
-                text.push(char::from(DIGITS[usize::from(digit)]));
-            }
+        let mut text = [0; PREFIX.len() + 2 * BYTES];
+        let (prefix, digits) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes.iter().chain(&code[..16])) {
+            pair.copy_from_slice(&[byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
         }
-        Ok(text)
+        Ok(PermitText(text))
     }
 
     /// The permit that a text names. A text that is no permit of this engine is not found, whatever it is.

@@ -14,9 +14,9 @@ use pyo3::types::{PyAny, PyBool, PyBytes, PyDict, PyList, PyString};
 use crate::answers::{Handle, Permit, Settlement};
 use crate::clock::{Clock, ManualClock};
 use crate::convert;
-use crate::core::{Core, random};
+use crate::core::{Core, PermitText, random};
 use crate::limits::{Limit, limits};
-use crate::{batch, edits, words};
+use crate::{batch, edits, json, words};
 
 /// Decisions over one policy. `limen.Engine` adds the entities; this class knows resolved rows only.
 #[pyclass(frozen, subclass, module = "limen._core")]
@@ -51,7 +51,7 @@ impl Engine {
         Ok(&self.core)
     }
 
-    pub(crate) fn text_of(&self, handle: PermitHandle) -> PyResult<String> {
+    pub(crate) fn text_of(&self, handle: PermitHandle) -> PyResult<PermitText> {
         self.ready()?.text_of(handle).map_err(convert::raise)
     }
 
@@ -179,13 +179,24 @@ impl Engine {
         batch::admit_many(slf, requests)
     }
 
-    /// Many settlements in one crossing: mappings with `permit` and usage words. Answers in order; a fault is an item of
-    /// the answer.
+    /// Many settlements in one crossing: each a mapping with `permit` and usage words, or a tuple `(permit, prompt_tokens,
+    /// completion_tokens)`. Answers in order; a fault is an item of the answer.
     fn settle_many<'py>(
         slf: &Bound<'py, Self>,
         settlements: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyList>> {
         batch::settle_many(slf, settlements)
+    }
+
+    /// Many answers as one JSON list, each with its `status` in it. What is neither a permit nor a settlement is written
+    /// by `other`: from the answer to bytes.
+    fn json_list<'py>(
+        &self,
+        answers: &Bound<'py, PyList>,
+        other: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        self.ready()?;
+        json::list(answers, other)
     }
 
     /// The engine's own clock, in ms since the Unix epoch.

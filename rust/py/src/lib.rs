@@ -14,6 +14,7 @@ mod engine;
 mod fastcall;
 mod fault;
 mod fields;
+mod json;
 mod limits;
 mod objects;
 mod primitives;
