@@ -5,9 +5,11 @@ One row is one faulty argument. Before and after it every counter of a small hou
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from math import inf, nan
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -286,6 +288,26 @@ HANDLES = [
 @pytest.mark.parametrize(("words", "code"), HANDLES, ids=[f"{short(words)}" for words, _ in HANDLES])
 def test_a_handle_of_nobody_is_refused(bench: Bench, words: dict[str, Any], code: str) -> None:
     bench.unchanged(lambda: bench.engine.handle(**words), code, None)
+
+
+@pytest.mark.parametrize("call", ["admit", "peek", "quota", "handle"])
+def test_a_handle_is_good_in_its_engine_and_for_its_key_alone(call: str, tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text(
+        json.dumps({"virtual_keys": [{"id": "one", "name": "one", "value": "sk-bf-one-0123456789"}]})
+    )
+    engine, other = limen.Engine(), limen.Engine()
+    for each in (engine, other):
+        each.load(file)
+    handle = engine.handle(id="one")
+    more = ("m",) if call in ("admit", "peek") else ()
+    refused(lambda: getattr(other, call)(handle, *more), "invalid_request", "key")
+    engine.virtual_keys.delete("one")
+    engine.load(file)
+    if more:
+        assert getattr(engine, call)(handle, *more).code == "virtual_key_not_found"
+    else:
+        refused(lambda: getattr(engine, call)(handle), "virtual_key_not_found", None)
 
 
 def test_a_batch_answers_a_fault_as_an_item_and_goes_on(bench: Bench) -> None:

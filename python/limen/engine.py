@@ -118,8 +118,7 @@ class Engine(_core.Engine):
         """
         if not isinstance(key, str | _core.Handle):
             raise fault("invalid_request", "must be a virtual key's value or a handle", "key")
-        handle = self.handle(key) if isinstance(key, str) else key
-        return self.virtual_keys.quota(handle.id)
+        return self.virtual_keys.quota(self.handle(key).id)
 
     def close(self) -> None:
         """Every later call raises `engine_closed`. Twice is once."""

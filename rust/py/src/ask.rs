@@ -252,12 +252,16 @@ pub(crate) fn place_of(name: &str) -> Option<usize> {
 fn handle(core: &Core, key: &Bound<'_, PyAny>) -> PyResult<KeyHandle> {
     let handle = key
         .cast::<Handle>()
-        .map_err(|_| convert::fault("key", "must be a virtual key's value, a handle, or None"))?
-        .get();
-    if handle.engine != core.number {
-        return Err(convert::fault("key", "this handle belongs to another engine"));
+        .map_err(|_| convert::fault("key", "must be a virtual key's value, a handle, or None"))?;
+    Ok(own(core, handle.get())?.handle)
+}
+
+/// The handle, unless another engine gave it.
+pub(crate) fn own<'a>(core: &Core, handle: &'a Handle) -> PyResult<&'a Handle> {
+    if handle.engine == core.number {
+        return Ok(handle);
     }
-    Ok(handle.handle)
+    Err(convert::fault("key", "this handle belongs to another engine"))
 }
 
 fn read_usage(value: &Bound<'_, PyAny>) -> PyResult<Usage> {

@@ -16,7 +16,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::convert;
 use crate::core::{Core, PermitText, random};
 use crate::limits::{Limit, limits};
-use crate::{batch, edits, json, words};
+use crate::{ask, batch, edits, json, words};
 
 /// Decisions over one policy. `limen.Engine` adds the entities; this class knows resolved rows only.
 #[pyclass(frozen, subclass, module = "limen._core")]
@@ -133,10 +133,19 @@ impl Engine {
         Ok(Engine { core: Arc::new(Core::new(engine, clock, seed)) })
     }
 
-    /// A key resolved once, by its value or by its id. Raises LimenError virtual_key_not_found.
+    /// A key resolved once, by its value or by its id; a handle of this engine is itself. Raises LimenError
+    /// virtual_key_not_found.
     #[pyo3(signature = (value=None, *, id=None))]
     fn handle(&self, value: Option<&Bound<'_, PyAny>>, id: Option<&Bound<'_, PyAny>>) -> PyResult<Handle> {
         let core = self.ready()?;
+        if let (Some(handle), None) = (value.and_then(|value| value.cast::<Handle>().ok()), id) {
+            let Handle { handle, id, .. } = ask::own(core, handle.get())?;
+            // Where the key is gone, another may have got its id.
+            return match core.engine.handle_of_id(id) {
+                Ok((found, id)) if found == *handle => Ok(Handle { handle: found, engine: core.number, id }),
+                _ => Err(convert::raise(Fault::new(Code::VirtualKeyNotFound))),
+            };
+        }
         let handle = match (value.filter(|value| !value.is_none()), id.filter(|id| !id.is_none())) {
             (Some(value), None) => {
                 let text = value.cast::<PyString>().map_err(|_| convert::fault("value", "must be a text"))?;
