@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("house", "rows", "twin")
 
-from house import House  # noqa: E402  (after the line above, which makes its assertions tell what they saw)
+from house import House, Stores  # noqa: E402  (after the line above, which makes its assertions tell what they saw)
 
 settings.register_profile(
     "ci",
@@ -24,6 +26,31 @@ settings.register_profile(
 )
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=100)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+BOTH = {"test_entities_edits", "test_entities_lists", "test_entities_merge", "test_entities_references"}
+BOTH |= {"test_entities_secrets", "test_config_file", "test_audit"}
+"""Files whose rows run twice: on engines in memory, and on engines that are kept in a store."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.module.__name__ in BOTH:
+        metafunc.parametrize("kept_in", ["memory", "store"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def kept_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Where the engines of a test keep their configuration."""
+    if getattr(request, "param", "memory") == "memory":
+        yield
+        return
+    # In memory where there is such a file system: what is proved here is not the disk.
+    with TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        stores = Stores(Path(folder))
+        monkeypatch.setattr("house.STORES", stores)
+        yield
+        for engine in stores.engines:
+            engine.close()
 
 
 @pytest.fixture

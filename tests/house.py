@@ -9,6 +9,7 @@ house.admit(key, max_output_tokens=100)
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,12 +22,33 @@ START = 1_704_067_200_000
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
+def make_engine(**options: Any) -> limen.Engine:
+    """In memory, or in a store where `kept_in` of conftest.py says so."""
+    return limen.Engine(**options) if STORES is None else STORES.open(**options)
+
+
+class Stores:
+    """Engines that are kept in files of a folder, each in its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.engines: list[limen.Engine] = []
+
+    def open(self, **options: Any) -> limen.Engine:
+        engine = limen.Engine.open(self.folder / f"{len(self.engines)}.db", **options)
+        self.engines.append(engine)
+        return engine
+
+
+STORES: Stores | None = None
+
+
 class House:
     """An engine on a manual clock that starts at START. Instants are written as milliseconds since then."""
 
     def __init__(self, **settings: Any) -> None:
         self.clock = limen.ManualClock(START)
-        self.engine = limen.Engine(settings=settings, clock=self.clock, seed=7)
+        self.engine = make_engine(settings=settings, clock=self.clock, seed=7)
         self.made = 0
 
     def at(self, offset_ms: int) -> None:

@@ -189,12 +189,17 @@ def test_the_extras_are_imported_by_the_server_and_the_command_alone() -> None:
 
 
 LAYERS = [
-    {"errors", "secret", "bodies"},
+    {"errors", "secret", "bodies", "actor"},
     {"model", "wire", "resources", "settings", "gateway", "demo"},
+    {"store"},
     {"engine"},
     {"http"},
     {"cli"},
 ]
+
+
+def test_sql_stands_in_the_store_alone() -> None:
+    assert {name for name, found in MODULES.items() if "sqlite3" in found and "store/" not in name} == set()
 
 
 def layer_of(name: str) -> int:

@@ -26,8 +26,12 @@ ELSEWHERE = {
     "id_in_progress": "rust/core/tests/ids.rs",
     # Needs a process of its own.
     "engine_forked": "tests/test_entities_edits.py",
-    # Nothing stores anything yet; what raises it may be handed in from outside.
-    "storage_unavailable": "tests/test_entities_edits.py",
+    # Needs a disk that refuses.
+    "storage_unavailable": "tests/test_store_faults.py",
+    # Need files to be in use, damaged, or another's.
+    "store_locked": "tests/test_store_refused.py",
+    "store_damaged": "tests/test_store_refused.py",
+    "store_refused": "tests/test_store_refused.py",
 }
 
 

@@ -60,6 +60,7 @@ CALLS: dict[str, dict[str, str]] = {
     "ManualClock": {"": "(start_ms=0)", "advance": "(self, /, ms)", "jump": "(self, /, ms)"},
     "Engine": {
         "": "(*, settings=None, clock=None, seed=None)",
+        "open": "(path, *, settings=None, clock=None, seed=None)",
         "load": "(self, path, prune=False)",
         "handle": "(self, /, value=None, *, id=None)",
         "admit": ASK,
@@ -73,6 +74,7 @@ CALLS: dict[str, dict[str, str]] = {
         "metrics": "(self, /)",
         "snapshot": "(self, /)",
         "restore": "(self, /, data)",
+        "flush": "(self)",
         "close": "(self)",
     },
     "Permit": {
@@ -114,6 +116,7 @@ RESOURCES: dict[str, dict[str, str]] = {
     "providers": {word: COMMON[word] for word in ("get", "list", "update", "delete")},
     "budgets": {"list": "(**filters)", "reset": "(id, reason)", "credit": "(id, amount, reason)"},
     "rate_limits": {"list": "(**filters)", "reset": "(id, reason)"},
+    "audit": {"list": "(**filters)"},
 }
 FAULTS = {
     "InvalidError": ("invalid_request", 400),
@@ -166,7 +169,7 @@ def test_a_fault_is_a_limen_error_with_code_message_param_and_status(name: str) 
 
 
 def test_what_comes_later_is_absent_and_not_a_stub() -> None:
-    later = ("open", "flush", "audit", "usage", "explain")
+    later = ("usage", "explain")
     assert [name for name in later if hasattr(limen.Engine(), name)] == []
     assert [name for name in ("PricingPatch", "RateCard") if hasattr(limen, name)] == []
 
@@ -296,6 +299,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "load": (os.devnull,),
     "restore": (b"",),
     "apply": ([],),
+    "check": ([],),
     "read": ([],),
     "reset": ("l", "budget"),
     "credit": ("l", 1),

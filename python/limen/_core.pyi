@@ -352,6 +352,9 @@ class Engine:
     def apply(self, edits: Sequence[Mapping[str, Any]]) -> None:
         """Resolved rows, published together as one snapshot. All or nothing."""
 
+    def check(self, edits: Sequence[Mapping[str, Any]]) -> None:
+        """Raise what `apply` would raise, and change nothing."""
+
     def read(self, limits: Sequence[tuple[str, str]]) -> list[tuple[int, int, int, int]]:
         """For each (limit_id, kind): used, held, start of the current window, its end (both in ms)."""
 

@@ -10,14 +10,18 @@ that no Python frame stands between a caller and a decision. What is added here 
 """
 
 import os
+import weakref
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from limen import _core
+from limen.actor import acting_as
 from limen.errors import fault
 from limen.model import LoadReport, VirtualKeyQuotaResponse
+from limen.resources.audit import Audit
 from limen.resources.book import Book
+from limen.resources.change import Keeper, Kept
 from limen.resources.customers import Customers
 from limen.resources.limit_lists import Budgets, RateLimits
 from limen.resources.model_configs import ModelConfigs
@@ -35,7 +39,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Engine(_core.Engine):
-    """Decisions over customers, teams, virtual keys, models and providers, in memory.
+    """Decisions over customers, teams, virtual keys, models and providers.
 
     `settings` is a Settings (or a mapping with its names), `clock` a ManualClock for tests and replays,
     `seed` (0 to 2**64 - 1) makes draws repeatable. Any number of threads may call one engine; a child of fork
@@ -43,7 +47,9 @@ class Engine(_core.Engine):
 
     `customers`, `teams`, `virtual_keys`, `model_configs`, `providers`, `provider_keys`, `routing_rules` and
     `pricing_overrides` (the last two are kept, and not yet applied) create, get, list, update and delete;
-    `budgets` and `rate_limits` list and reset.
+    `budgets` and `rate_limits` list and reset; `audit` lists who changed what.
+
+    `Engine.open(path)` keeps the configuration in a file.
 
     >>> with Engine() as engine:
     ...     bot = {"provider_configs": [{"provider": "openai", "weight": 1, "allowed_models": ["*"]}]}
@@ -71,7 +77,7 @@ class Engine(_core.Engine):
         clock: _core.ManualClock | None = None,
         seed: int | None = None,
     ) -> None:
-        self._settings = read_settings(settings)
+        self._given_settings = self._settings = read_settings(settings)
         self._book = book = Book(self)
         book.secret_env = frozenset(self._settings.secret_env)
         self.customers = Customers(book)
@@ -84,6 +90,46 @@ class Engine(_core.Engine):
         self.pricing_overrides = PricingOverrides(book)
         self.budgets = Budgets(book)
         self.rate_limits = RateLimits(book)
+        self.audit = Audit(book)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        settings: Settings | Mapping[str, Any] | None = None,
+        clock: _core.ManualClock | None = None,
+        seed: int | None = None,
+    ) -> Self:
+        """An engine whose configuration is kept in the SQLite file at `path`, made where there is none.
+
+        A change is on the disk before it is answered; where the disk refuses, StorageError, and nothing has
+        changed. What files have set stays in force over `settings` (tokens are never kept). StorageError too
+        where another process has the file, or it is damaged, or of a newer version. ":memory:" keeps nothing.
+        `clock` and `seed` are those of Engine.
+        """
+        if path == ":memory:":
+            return cls(settings=settings, clock=clock, seed=seed)
+        # Imported here: an engine in memory needs none of it.
+        from limen.store.opening import open_store, settings_after
+
+        given = read_settings(settings)
+        with open_store(path) as (store, kept):
+            engine = cls(settings=settings_after(given, kept.settings), clock=clock, seed=seed)
+            engine._given_settings = given
+            engine._keep_in(store, kept)
+            return engine
+
+    def _keep_in(self, keeper: Keeper, kept: Kept) -> None:
+        self._book.restore(kept)
+        self._book.keeper = keeper
+        # For an engine that is forgotten, and at the end of the interpreter.
+        weakref.finalize(self, keeper.close)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the store takes no changes just now; None where it does, and in memory. Decisions go on."""
+        return self._book.keeper.trouble
 
     @property
     def settings(self) -> Settings:
@@ -103,9 +149,10 @@ class Engine(_core.Engine):
 
         document, faults = read_document(path)
         faults.check()
-        with self._book.edit() as draft:
-            loading = Loading(self._book, draft, self._settings)
+        with acting_as("file"), self._book.edit() as draft:
+            loading = Loading(self._book, draft, self._settings, self._given_settings)
             report = loading.take(document, prune)
+            loading.note(os.fspath(path))
             draft.publish()
             self._settings = loading.settings
             self._book.secret_env = frozenset(loading.settings.secret_env)
@@ -120,11 +167,19 @@ class Engine(_core.Engine):
             raise fault("invalid_request", "must be a virtual key's value or a handle", "key")
         return self.virtual_keys.quota(self.handle(key).id)
 
+    def flush(self) -> None:
+        """Wait until every change that was asked for is on the disk; in memory, for nothing."""
+        with self._book.reading():
+            keeper = self._book.keeper
+        keeper.flush()
+
     def close(self) -> None:
-        """Every later call raises `engine_closed`. Twice is once."""
-        with self._book.lock:
+        """Every later call raises `engine_closed`; what was answered is on the disk. Twice is once."""
+        self._book.check_fork()
+        with self._book.editing, self._book.lock:
             self._book.closed = True
             self.shut()
+        self._book.keeper.close()
 
     def __enter__(self) -> Self:
         return self

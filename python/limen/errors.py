@@ -68,7 +68,7 @@ class ConflictError(LimenError):
 
 
 class StorageError(LimenError):
-    """The store cannot take the change. Nothing was changed."""
+    """The store cannot take the change, or cannot be opened. Nothing was changed."""
 
 
 class LimitedError(LimenError):
@@ -118,6 +118,9 @@ TABLE: dict[str, Row] = {
     "too_many_permits": Row(LimitedError, 503, "too many permits are open"),
     "too_many_entities": Row(LimitedError, 503, "the engine holds as many entities as it may"),
     "storage_unavailable": Row(StorageError, 503, "the store cannot take the change"),
+    "store_locked": Row(StorageError, 503, "another process has the store"),
+    "store_damaged": Row(StorageError, 503, "the store is damaged"),
+    "store_refused": Row(StorageError, 503, "this is no store that can be opened"),
 }
 
 

@@ -432,6 +432,24 @@ class ListRateLimitsResponse(Page[RateLimit], kw_only=True):
     rate_limits: list[RateLimit]
 
 
+class AuditEntry(Answer, kw_only=True):
+    """One change: when, by whom, of what; the entity `before` and `after`, null where there is none."""
+
+    at: datetime
+    actor: str
+    action: str
+    entity: str
+    id: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class ListAuditResponse(Page[AuditEntry], kw_only=True):
+    """A page of the audit, newest first."""
+
+    audit: list[AuditEntry]
+
+
 class LoadReport(Answer, kw_only=True):
     """What a configuration file changed: entries as `virtual_keys/bot`, by what became of them.
 

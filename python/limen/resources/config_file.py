@@ -13,8 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
+import msgspec
+
 from limen.errors import Fault, Faults
-from limen.model import LoadReport
+from limen.model import LoadReport, to_json
 from limen.resources.base import Resource
 from limen.resources.book import Book, Draft
 from limen.resources.continuing import continue_record
@@ -36,7 +38,9 @@ from limen.settings import Settings, merge_settings
 
 AnyResource: TypeAlias = Resource[Any, Any, Any]
 Find: TypeAlias = Callable[[Body, str], str]
-_NOT_YET: Final = ("price_catalog",)
+_TOKENS: Final = frozenset({"admin_tokens", "gateway_tokens"})
+_JSON: Final = msgspec.json.Encoder(order="sorted", decimal_format="number")
+_NOT_YET: Final = ("price_catalog")
 
 
 class Section(NamedTuple):
@@ -81,12 +85,13 @@ def _shape(resource: AnyResource) -> Shape:
 
 
 class Loading:
-    """One load into a draft. `settings` are those in force after it."""
+    """One load into a draft. `settings` are those in force after it, `given` those that no file has set."""
 
-    def __init__(self, book: Book, draft: Draft, settings: Settings) -> None:
+    def __init__(self, book: Book, draft: Draft, settings: Settings, given: Settings) -> None:
         self.book = book
         self.draft = draft
         self.settings = settings
+        self.given = given
         self._report = LoadReport(created=[], updated=[], removed=[], restored=[], unchanged=0, warnings=[])
 
     def take(self, document: Any, prune: bool = False) -> LoadReport:
@@ -102,8 +107,8 @@ class Loading:
                 faults.add(word, "is not supported by this version")
             elif word not in known:
                 faults.add(str(word)[:64], "is not a section of a configuration file")
-        if document.get("settings") is not None:
-            self._settings(document["settings"])
+        if prune or document.get("settings") is not None:
+            self._settings(document.get("settings") or {}, prune)
         read = [(section, self._read(section, document.get(section.word))) for section in sections]
         if prune:
             self._prune(read)
@@ -112,12 +117,17 @@ class Loading:
                 self._entry(section, entry)
         return self._report
 
-    def _settings(self, value: Any) -> None:
+    def _settings(self, value: Any, prune: bool) -> None:
+        """Settings are kept as the rest is: what left the file stays as it is, unless it is pruned."""
         old = self.settings
-        self.settings = merge_settings(value, "settings", self.draft.faults, old)
+        self.settings = merge_settings(value, "settings", self.draft.faults, self.given if prune else old)
         self.draft.secret_env = frozenset(self.settings.secret_env)
         if self.settings.core() != old.core():
             self.draft.first_rows.append({"op": "settings", **self.settings.core()})
+        if not self.draft.faults:
+            before = {} if prune else msgspec.json.decode(self.book.settings)
+            after = _JSON.encode(_set_by(before, value))
+            self.draft.settings = None if after == self.book.settings else after
 
     def _read(self, section: Section, listed: Any) -> list[Entry]:
         """The entries of a section, each with the id of the entity that it describes."""
@@ -225,6 +235,14 @@ class Loading:
                 self._report.restored.append(shown)
         draft.put(resource.kind, record, entry.at)
 
+    def note(self, path: str) -> None:
+        """Have the audit say that a file was loaded, where that changes anything."""
+        if self.draft.changed():
+            report = self._report
+            done = {"created": report.created, "updated": report.updated, "removed": report.removed}
+            counts = {word: len(entries) for word, entries in done.items()}
+            self.draft.note("load", "file", path, None, to_json({**counts, "restored": report.restored}))
+
     def _prune(self, read: list[tuple[Section, list[Entry]]]) -> None:
         """Remove what came from a file and is in this one no longer, what names others first."""
         used = {entry.body.get("provider") for section, entries in read for entry in entries}
@@ -246,11 +264,21 @@ class Loading:
                     section.resource.erase(self.draft, id)
 
 
+def _set_by(before: dict[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    """All that files have set, after one more; who holds a token is said anew at every start."""
+    kept = {word: item for word, item in value.items() if word not in _TOKENS}
+    if isinstance(kept.get("estimate"), Mapping):
+        kept["estimate"] = {**before.get("estimate", {}), **kept["estimate"]}
+    return {**before, **kept}
+
+
 class _Nowhere:
     """The core of an empty engine that is never asked to decide."""
 
     def apply(self, edits: Sequence[Row]) -> None:
         raise AssertionError("a check publishes nothing")
+
+    check = apply
 
     def read(self, limits: Sequence[tuple[str, str]]) -> list[tuple[int, int, int, int]]:
         return [(0, 0, 0, 0) for _ in limits]
@@ -274,6 +302,6 @@ def check(source: str | os.PathLike[str] | Mapping[str, Any]) -> list[Fault]:
         return list(faults)
     book = Book(_Nowhere())
     draft = Draft(book, 0)
-    Loading(book, draft, Settings()).take(document)
+    Loading(book, draft, Settings(), Settings()).take(document)
     draft.check_unique()
     return list(draft.faults)

@@ -18,7 +18,7 @@ R = TypeVar("R", bound=Record)
 
 def continue_record(old: Record, new: R) -> R:
     """`new` with all that a file does not say taken from `old`."""
-    new.created, new.updated = old.created, old.updated
+    new.created, new.updated, new.row = old.created, old.updated, old.row
     if isinstance(new, Owner) and isinstance(old, Owner):
         new.budgets = graft(old.budgets, new.budgets)
         new.rate = graft_rate(old.rate, new.rate)

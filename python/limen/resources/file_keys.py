@@ -11,6 +11,7 @@ from limen.errors import Faults
 from limen.resources.book import Book, Draft
 from limen.resources.reading import BAD, Bad
 from limen.resources.records import SecretRow, VirtualKeyRow
+from limen.resources.rows import former_rows
 from limen.resources.secrets import ENV, check_allowed, secret
 from limen.resources.shape import Body, Field, Null, Shape
 from limen.resources.virtual_keys import VirtualKeys
@@ -104,7 +105,7 @@ class FileKeys(VirtualKeys):
         record.former = [row for row in record.former if row.sha256 != sha256]
         draft.credentials[record.id] = [
             {"value": value, "sha256": None if value is not None else sha256, "until_ms": None},
-            *self.former_rows(record),
+            *former_rows(record),
         ]
 
     def complete(self, record: VirtualKeyRow, draft: Draft) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 from limen.errors import Faults, fault
-from limen.model import Budget, ListBudgetsResponse, ListRateLimitsResponse, RateLimit
+from limen.model import Budget, ListBudgetsResponse, ListRateLimitsResponse, RateLimit, to_json, usd
 from limen.resources.base import read_filters
 from limen.resources.book import Book, limit_ids
 from limen.resources.limits import show_budget, show_rate
@@ -90,7 +90,9 @@ class Budgets(_Limits):
     def reset(self, id: str, reason: str) -> Budget:
         """Usage to zero in the current window; what open permits hold stays."""
         _check_reason(reason)
-        return self._corrected(id, lambda: self.book.core.reset(id, "budget"))
+        return self._corrected(
+            "reset", id, reason, lambda used: 0, lambda: self.book.core.reset(id, "budget")
+        )
 
     def credit(self, id: str, amount: Any, reason: str) -> Budget:
         """Lower the usage of the current window by dollars (negative: raise it), never below zero."""
@@ -98,11 +100,24 @@ class Budgets(_Limits):
         nano_usd = correction(amount, "amount", faults)
         _reason(reason, "reason", faults)
         faults.check()
-        return self._corrected(id, lambda: self.book.core.credit(id, nano_usd))
+        return self._corrected(
+            "credit",
+            id,
+            reason,
+            lambda used: max(0, used - nano_usd),
+            lambda: self.book.core.credit(id, nano_usd),
+        )
 
-    def _corrected(self, id: str, correct: Callable[[], None]) -> Budget:
-        with self.book.reading():
+    def _corrected(
+        self, action: str, id: str, reason: str, after: Callable[[int], int], correct: Callable[[], None]
+    ) -> Budget:
+        with self.book.edit() as draft:
             self._found(id)
+            used = self.book.usage(id, "budget")[0]
+            amounts = [{"current_usage": usd(nano_usd)} for nano_usd in (used, after(used))]
+            draft.note(action, "budget", id, to_json(amounts[0]), to_json({**amounts[1], "reason": reason}))
+            # Noted first: once it is, nothing can keep the correction from being made.
+            draft.publish()
             correct()
             return self._found(id)
 
@@ -143,11 +158,16 @@ class RateLimits(_Limits):
     def reset(self, id: str, reason: str) -> RateLimit:
         """Usage to zero in the current windows of tokens and requests; what open permits hold stays."""
         _check_reason(reason)
-        with self.book.reading():
+        with self.book.edit() as draft:
             row, record = self._found(id)
-            for kind, most in (("tokens", row.tokens), ("requests", row.requests)):
-                if most is not None:
-                    self.book.core.reset(id, kind)
+            limited = (("tokens", row.tokens), ("requests", row.requests))
+            kinds = [kind for kind, most in limited if most is not None]
+            used = {f"{kind[:-1]}_current_usage": self.book.usage(id, kind)[0] for kind in kinds}
+            after = {**dict.fromkeys(used, 0), "reason": reason}
+            draft.note("reset", "rate_limit", id, to_json(used), to_json(after))
+            draft.publish()
+            for kind in kinds:
+                self.book.core.reset(id, kind)
             return self._shown(row, record)
 
     def _shown(self, row: RateRow, record: Record) -> RateLimit:

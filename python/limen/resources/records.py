@@ -66,12 +66,23 @@ class RateRow(Struct, array_like=True, gc=False):
 
 
 class Record(Struct, array_like=True, gc=False, kw_only=True):
-    """What every entity has. `id` is text and never changes."""
+    """What every entity has. `id` is text and never changes; `row` rises in the order of making."""
 
     id: str
     created: int
     updated: int
     origin: bytes | None = None
+    row: int = 0
+
+
+class _Head(Struct, array_like=True, gc=False):
+    """The first fields of every record, for reading them without the rest."""
+
+    id: str
+    created: int
+    updated: int
+    origin: bytes | None
+    row: int
 
 
 class Owner(Record, array_like=True, gc=False, kw_only=True):
@@ -254,8 +265,18 @@ def unpack(kind: Kind, data: bytes) -> Record:
     return _DECODERS[kind].decode(data)
 
 
+_HEAD: Final = msgspec.msgpack.Decoder(_Head)
+
+
+def row_of(data: bytes) -> int:
+    """The `row` of a packed record, without unpacking the rest."""
+    return _HEAD.decode(data).row
+
+
 # What a file does not say about an entity: identity, times, and what follows from the rest.
-_NOT_CONFIGURATION: Final = frozenset({"id", "number", "created", "updated", "origin", "mask", "former"})
+_NOT_CONFIGURATION: Final = frozenset(
+    {"id", "number", "created", "updated", "origin", "row", "mask", "former"}
+)
 
 
 def _configured_fields(kind: type[Struct]) -> Callable[[Any], tuple[Any, ...]]:

@@ -75,6 +75,18 @@ def _virtual_key(record: VirtualKeyRow, credentials: Credentials | None) -> Row:
     }
 
 
+def former_rows(record: VirtualKeyRow) -> Credentials:
+    """The values that were rotated out and are still good, as the core knows them."""
+    return [{"value": None, "sha256": row.sha256, "until_ms": row.until} for row in record.former]
+
+
+def kept_credentials(record: Record) -> Credentials | None:
+    """What proves that a request comes from a key, of what is kept: its value is not."""
+    if not isinstance(record, VirtualKeyRow):
+        return None
+    return [{"value": None, "sha256": record.sha256, "until_ms": None}, *former_rows(record)]
+
+
 def delete_row(kind: Kind, id: str) -> Row:
     """The row that removes an entity; what referred to it was sent before."""
     return {"op": "delete", "kind": kind, "id": id}

@@ -4,7 +4,7 @@ Here are the plain forms: an entity's own fields, its limits, the ids of others.
 beside them is added by the entity's own file; a plain form embeds nothing, so nothing nests without end.
 """
 
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from limen.model import (
     Budget,
@@ -26,11 +26,11 @@ from limen.model import (
     to_json,
     usd_per_unit,
 )
-from limen.resources.book import Book
 from limen.resources.limits import show_budget, show_rate
 from limen.resources.reading import moment
 from limen.resources.records import (
     CustomerRow,
+    Kind,
     ModelConfigRow,
     Owner,
     PricingOverrideRow,
@@ -43,6 +43,15 @@ from limen.resources.records import (
     TeamRow,
     VirtualKeyRow,
 )
+
+
+class Source(Protocol):
+    """What a view reads beside its record: usage, and what the record names."""
+
+    def usage(self, limit_id: str, kind: str) -> tuple[int, int, int, int]: ...
+    def get(self, kind: Kind, id: str) -> Record | None: ...
+    def linked(self, kind: Kind, id: str, by: Kind) -> list[str]: ...
+
 
 SECRETS: Final = (
     "azure_endpoint",
@@ -69,7 +78,7 @@ def hash_of(record: Record) -> str | None:
 
 
 def limits_of(
-    book: Book, owner: Owner | ProviderConfigRow, hashed: str | None
+    book: Source, owner: Owner | ProviderConfigRow, hashed: str | None
 ) -> tuple[list[Budget], RateLimit | None]:
     """The budgets and the rate limit of an owner."""
     budgets = [show_budget(row, book.usage, hashed) for row in owner.budgets]
@@ -84,7 +93,7 @@ def _rate_id(owner: Owner | ProviderConfigRow) -> str | None:
     return owner.rate.id if owner.rate else None
 
 
-def customer(book: Book, row: CustomerRow) -> Customer:
+def customer(book: Source, row: CustomerRow) -> Customer:
     """A customer in its plain form."""
     budgets, rate = limits_of(book, row, hash_of(row))
     return Customer(
@@ -101,7 +110,7 @@ def customer(book: Book, row: CustomerRow) -> Customer:
     )
 
 
-def team(book: Book, row: TeamRow) -> Team:
+def team(book: Source, row: TeamRow) -> Team:
     """A team in its plain form."""
     budgets, rate = limits_of(book, row, hash_of(row))
     return Team(
@@ -122,7 +131,7 @@ def team(book: Book, row: TeamRow) -> Team:
     )
 
 
-def virtual_key(book: Book, row: VirtualKeyRow) -> VirtualKey:
+def virtual_key(book: Source, row: VirtualKeyRow) -> VirtualKey:
     """A virtual key in its plain form, its value masked."""
     budgets, rate = limits_of(book, row, hash_of(row))
     return VirtualKey(
@@ -150,7 +159,7 @@ def virtual_key(book: Book, row: VirtualKeyRow) -> VirtualKey:
     )
 
 
-def provider_config(book: Book, key: VirtualKeyRow, row: ProviderConfigRow) -> VirtualKeyProviderConfig:
+def provider_config(book: Source, key: VirtualKeyRow, row: ProviderConfigRow) -> VirtualKeyProviderConfig:
     """A provider config without its keys."""
     budgets, rate = limits_of(book, row, hash_of(key))
     return VirtualKeyProviderConfig(
@@ -167,7 +176,7 @@ def provider_config(book: Book, key: VirtualKeyRow, row: ProviderConfigRow) -> V
     )
 
 
-def model_config(book: Book, row: ModelConfigRow) -> ModelConfig:
+def model_config(book: Source, row: ModelConfigRow) -> ModelConfig:
     """A model config."""
     budgets, rate = limits_of(book, row, hash_of(row))
     return ModelConfig(
@@ -182,7 +191,7 @@ def model_config(book: Book, row: ModelConfigRow) -> ModelConfig:
     )
 
 
-def provider(book: Book, row: ProviderRow) -> ProviderGovernance:
+def provider(book: Source, row: ProviderRow) -> ProviderGovernance:
     """The limits of a provider."""
     budgets, rate = limits_of(book, row, hash_of(row))
     return ProviderGovernance(
@@ -199,14 +208,14 @@ def env_var(row: SecretRow | None) -> EnvVar | None:
     return EnvVar(value=str(row.text), env_var="", from_env=False)
 
 
-def keys_of(book: Book, config: ProviderConfigRow) -> list[TableKey]:
+def keys_of(book: Source, config: ProviderConfigRow) -> list[TableKey]:
     """The provider keys that may serve a config, masked."""
     named = config.key_ids
     ids = book.linked("provider", config.provider, "provider_key") if named is None else named
     return [provider_key(book, cast("ProviderKeyRow", book.get("provider_key", id))) for id in ids]
 
 
-def provider_key(book: Book, row: ProviderKeyRow) -> TableKey:
+def provider_key(book: Source, row: ProviderKeyRow) -> TableKey:
     """A provider key, its secrets masked."""
     owner = cast("ProviderRow", book.get("provider", row.provider))
     value = env_var(row.secrets["value"])

@@ -35,7 +35,7 @@ from limen.resources.records import (
     VirtualKeyRow,
 )
 from limen.resources.routing_rules import erase_rules
-from limen.resources.rows import Credentials
+from limen.resources.rows import former_rows
 from limen.resources.shape import Body, Field, Null, Shape, nested
 from limen.secret import digest, mask, new_virtual_key
 
@@ -149,12 +149,8 @@ class VirtualKeys(Resource[VirtualKeyRow, VirtualKey, ListVirtualKeysResponse]):
         record.sha256, record.mask = digest(value), mask(value)
         draft.credentials[record.id] = [
             {"value": value, "sha256": None, "until_ms": None},
-            *self.former_rows(record),
+            *former_rows(record),
         ]
-
-    def former_rows(self, record: VirtualKeyRow) -> Credentials:
-        """The values that were rotated out and are still good, as the core knows them."""
-        return [{"value": None, "sha256": row.sha256, "until_ms": row.until} for row in record.former]
 
     def _told(self, record: VirtualKeyRow, draft: Draft) -> VirtualKey:
         answer = super()._told(record, draft)
@@ -179,6 +175,7 @@ class VirtualKeys(Resource[VirtualKeyRow, VirtualKey, ListVirtualKeysResponse]):
             self._issue(record, draft)
             record.updated = draft.now
             draft.put("virtual_key", record)
+            draft.action = "rotate"
             draft.publish()
             return self._told(record, draft)
 

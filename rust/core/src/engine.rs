@@ -94,6 +94,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether [`Engine::apply`] would take these edits, as the configuration is now: asked before a change is written
+    /// where it cannot be taken back silently.
+    ///
+    /// # Errors
+    /// Those of `apply`.
+    pub fn check(&self, edits: &[Edit]) -> Result<(), Fault> {
+        lock(&self.editor).check(edits)
+    }
+
     /// From here on every decision begins with this policy.
     pub(crate) fn publish(&self, editor: &mut Editor, policy: Arc<Policy>, successors: Vec<Slot>) {
         editor.published(&policy);

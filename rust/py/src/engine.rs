@@ -232,6 +232,13 @@ impl Engine {
         py.detach(|| core.engine.apply(&edits, core.clock.now())).map_err(convert::raise)
     }
 
+    /// Raise what `apply` would raise for these `edits`, and change nothing.
+    fn check(&self, py: Python<'_>, edits: &Bound<'_, PyAny>) -> PyResult<()> {
+        let core = self.ready()?;
+        let edits = edits::read(core, edits)?;
+        py.detach(|| core.engine.check(&edits)).map_err(convert::raise)
+    }
+
     /// For each (limit_id, kind) of `limits`: used, held, start of the current window, its end, in ms. Raises
     /// NotFoundError.
     fn read(&self, limits: Vec<(PyBackedStr, PyBackedStr)>) -> PyResult<Vec<(i64, i64, i64, i64)>> {

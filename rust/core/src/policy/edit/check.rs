@@ -8,7 +8,7 @@ use crate::window::sliding::check_limit;
 
 impl Editor {
     /// Refuse a batch that cannot be made whole, before anything of it is made.
-    pub(super) fn check(&self, edits: &[Edit]) -> Result<(), Fault> {
+    pub(crate) fn check(&self, edits: &[Edit]) -> Result<(), Fault> {
         let unknown = |what: &str, id: &str| Fault {
             code: Code::NotFound,
             message: format!("there is no {what} {id:?}").into(),
