@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from limen.errors import fault
-from limen.resources.change import Keeper, Kept, Memory
+from limen.resources.change import Keeper, Kept, Memory, Put
 from limen.resources.draft import Draft as Draft, Link, limit_ids as limit_ids
 from limen.resources.records import KINDS, Kind, Record, unpack
 from limen.resources.rows import Row, core_row, kept_credentials, references, unique
 
-_BATCH: Final = 10_000
+_BATCH: Final = 1_000
 
 
 class Core(Protocol):
@@ -85,23 +85,30 @@ class Book:
 
     def restore(self, kept: Kept) -> None:
         """Take over what a keeper has: once, before anybody else has the engine."""
-        rows: dict[Kind, list[Row]] = {kind: [] for kind in KINDS}
-        for put in kept.records:
-            assert put.data is not None
-            record = unpack(put.kind, put.data)
-            self.records[put.kind][put.id] = put.data
-            if (held := unique(record)) is not None:
-                self.uniques[put.kind][held[1]] = put.id
-            for named, name in references(put.kind, record):
-                self.links.setdefault((named, name, put.kind), {})[put.id] = None
-            rows[put.kind].append(core_row(put.kind, record, kept_credentials(record)))
-        for batch in rows.values():
-            for start in range(0, len(batch), _BATCH):
-                self.core.apply(batch[start : start + _BATCH])
+        for kind in KINDS:
+            rows: list[Row] = []
+            for put in kept.records:
+                if put.kind == kind:
+                    rows.append(self._restore(put))
+                if len(rows) == _BATCH:
+                    # Rows that have gone over are let go of: a heap of them makes every collection longer.
+                    self.core.apply(rows)
+                    rows.clear()
+            self.core.apply(rows)
         self.numbers = dict(kept.numbers)
         self.kept_numbers = dict(kept.numbers)
         if kept.settings is not None:
             self.settings = kept.settings
+
+    def _restore(self, put: Put) -> Row:
+        assert put.data is not None
+        record = unpack(put.kind, put.data)
+        self.records[put.kind][put.id] = put.data
+        if (held := unique(record)) is not None:
+            self.uniques[put.kind][held[1]] = put.id
+        for named, name in references(put.kind, record):
+            self.links.setdefault((named, name, put.kind), {})[put.id] = None
+        return core_row(put.kind, record, kept_credentials(record))
 
     def number(self, of: str) -> int:
         """The next integer id of a sequence; they rise and are never used again."""
