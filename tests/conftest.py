@@ -29,7 +29,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 BOTH = {"test_entities_edits", "test_entities_lists", "test_entities_merge", "test_entities_references"}
-BOTH |= {"test_entities_secrets", "test_config_file", "test_audit"}
+BOTH |= {
+    "test_entities_secrets",
+    "test_entities_rules",
+    "test_entities_overrides",
+    "test_config_file",
+    "test_audit",
+}
 """Files whose rows run twice: on engines in memory, and on engines that are kept in a store."""
 
 

@@ -32,13 +32,19 @@ class Kept(Furnished):
 
     def still(self) -> list[Any]:
         """Everything that reads show, but for usage: windows begin anew with the counters."""
-        words = ("customers", "teams", "virtual_keys", "model_configs", "provider_keys")
-        single = [getattr(self.engine, w).get(id) for w, id in self.everything() if w in words]
+        single = [getattr(self.engine, word).get(id) for word, id in self.everything()]
         return [without(plain(answer)) for answer in (*map(model_of, picture(self.engine)), *single)]
 
     def everything(self) -> list[tuple[str, str]]:
         found = []
-        for word in ("customers", "teams", "virtual_keys", "model_configs"):
+        for word in (
+            "customers",
+            "teams",
+            "virtual_keys",
+            "model_configs",
+            "routing_rules",
+            "pricing_overrides",
+        ):
             found += [(word, item.id) for item in getattr(self.engine, word).list()]
         return found + [("provider_keys", item.key_id) for item in self.engine.provider_keys.list()]
 
@@ -78,6 +84,12 @@ STEPS: dict[str, Callable[[Kept], Any]] = {
     "update a provider key": lambda k: k.engine.provider_keys.update(
         k.provider_key.key_id, {"value": "env.ALLOWED", "weight": None}
     ),
+    "update a rule": lambda k: k.engine.routing_rules.update(k.routing_rule.id, {"priority": 9}),
+    "update an override": lambda k: k.engine.pricing_overrides.update(
+        k.pricing_override.id, {"free": True, "patch": {}}
+    ),
+    "delete a rule": lambda k: k.engine.routing_rules.delete(k.routing_rule.id),
+    "delete an override": lambda k: k.engine.pricing_overrides.delete(k.pricing_override.id),
     "delete a customer": lambda k: k.engine.customers.delete(k.customer.id),
     "delete a team": lambda k: k.engine.teams.delete(k.team.id),
     "delete a key": lambda k: k.engine.virtual_keys.delete(k.virtual_key.id),

@@ -15,7 +15,7 @@ from limen.errors import fault
 from limen.resources.change import Keeper, Kept, Memory, Put
 from limen.resources.draft import Draft as Draft, Link, limit_ids as limit_ids
 from limen.resources.records import KINDS, Kind, Record, unpack
-from limen.resources.rows import Row, core_row, kept_credentials, references, unique
+from limen.resources.rows import CORE_KINDS, Row, core_row, kept_credentials, references, unique
 
 _BATCH: Final = 1_000
 
@@ -89,8 +89,8 @@ class Book:
             rows: list[Row] = []
             for put in kept.records:
                 if put.kind == kind:
-                    rows.append(self._restore(put))
-                if len(rows) == _BATCH:
+                    rows += self._restore(put)
+                if len(rows) >= _BATCH:
                     # Rows that have gone over are let go of: a heap of them makes every collection longer.
                     self.core.apply(rows)
                     rows.clear()
@@ -100,15 +100,17 @@ class Book:
         if kept.settings is not None:
             self.settings = kept.settings
 
-    def _restore(self, put: Put) -> Row:
+    def _restore(self, put: Put) -> list[Row]:
         assert put.data is not None
         record = unpack(put.kind, put.data)
         self.records[put.kind][put.id] = put.data
         if (held := unique(record)) is not None:
             self.uniques[put.kind][held[1]] = put.id
         for named, name in references(put.kind, record):
+            if name not in self.records[named]:
+                raise fault("not_found", f"the {put.kind} {put.id!r} names a {named} that is not there")
             self.links.setdefault((named, name, put.kind), {})[put.id] = None
-        return core_row(put.kind, record, kept_credentials(record))
+        return [core_row(put.kind, record, kept_credentials(record))] if put.kind in CORE_KINDS else []
 
     def number(self, of: str) -> int:
         """The next integer id of a sequence; they rise and are never used again."""

@@ -40,7 +40,7 @@ AnyResource: TypeAlias = Resource[Any, Any, Any]
 Find: TypeAlias = Callable[[Body, str], str]
 _TOKENS: Final = frozenset({"admin_tokens", "gateway_tokens"})
 _JSON: Final = msgspec.json.Encoder(order="sorted", decimal_format="number")
-_NOT_YET: Final = ("price_catalog")
+_NOT_YET: Final = "price_catalog"
 
 
 class Section(NamedTuple):
