@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -141,6 +142,7 @@ WARNED: list[tuple[dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize(("body", "warnings"), WARNED)
 def test_what_can_have_no_effect_is_warned_of(bench: Furnished, body: Any, warnings: list[str]) -> None:
     bench.engine.providers.update("q", {})
+    body = copy.deepcopy(body)
     for target in body.get("targets", []):
         if target.get("key_id") == "KEY":
             target["key_id"] = bench.provider_key.key_id
