@@ -140,6 +140,7 @@ OVERRIDE_UPDATES = [
     ({"match_type": "exact"}, "pattern"),
     ({"pattern": "m"}, "pattern"),
     ({"scope_kind": "provider_key"}, "provider_key_id"),
+    ({"scope_kind": "virtual_key", "provider_id": "other"}, "provider_id"),
     ({"provider_key_id": "KEY_ID"}, "provider_key_id"),
     ({"pricing_patch": "{}"}, "pricing_patch"),
 ]

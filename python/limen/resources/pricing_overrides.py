@@ -172,10 +172,8 @@ def _check_pattern(match: MatchType, pattern: str, at: str, faults: Faults) -> N
 def _price(
     old: PricingOverrideRow | None, body: Body, at: str, faults: Faults
 ) -> tuple[dict[str, int], bool]:
-    """The patch, in the order of the schema, and whether everything is free: not both."""
-    patch: dict[str, int] = old.patch if old else {}
-    if "patch" in body:
-        patch = {word: body["patch"][word] for word in PATCH.fields if word in body["patch"]}
+    """The patch, and whether everything is free: not both."""
+    patch: dict[str, int] = dict(body.get("patch", old.patch if old else {}))
     free = body.get("free", old.free if old else False)
     if patch and free:
         faults.add(f"{at}{'free' if 'free' in body else 'patch'}", "either a patch, or free: not both")

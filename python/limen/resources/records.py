@@ -291,7 +291,6 @@ _STRUCTS: Final[tuple[type[Struct], ...]] = (
     SecretRow,
     ProviderConfigRow,
     McpRow,
-    TargetRow,
 )
 _CONFIGURED: Final = {kind: _configured_fields(kind) for kind in _STRUCTS}
 
