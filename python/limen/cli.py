@@ -1,4 +1,4 @@
-"""The `limen` command: serve, check, schema, version.
+"""The `limen` command: serve, check, schema, version, and those over a store's file: doctor, backup, export.
 
     limen serve --demo                # a packaged policy, and two curl lines to try it with
     limen check policy.json           # every fault of a file, each with its path
@@ -12,7 +12,7 @@ import os
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING
 
 try:
     import click
@@ -22,22 +22,12 @@ except ImportError:
     sys.exit(3)
 
 import limen
-from limen.errors import LimenError
+from limen.commands.common import CANNOT_START, EXIT_CODES, FILE, WRONG, end
+from limen.commands.store import backup, doctor, export
+from limen.errors import LimenError, StorageError
 
 if TYPE_CHECKING:
     from limen.model import LoadReport
-
-_WRONG: Final = 2
-_CANNOT_START: Final = 3
-
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-_EXIT_CODES: Final = """
-\b
-Exit codes:
-  0  a clean stop, or nothing to complain of
-  2  a wrong command line or configuration file
-  3  it cannot start: an address is taken, a part is not installed
-"""
 
 
 @click.group(
@@ -46,9 +36,10 @@ Exit codes:
 Try it:
   limen serve --demo              a packaged example, and two curl lines
   limen check policy.json         every fault of a file, each with its path
-  limen serve --config policy.json
+  limen serve --config policy.json --db limen.db
+  limen backup limen.db copy.db   while it runs
 """
-    + _EXIT_CODES
+    + EXIT_CODES
 )
 @click.version_option(limen.__version__, message="limen %(version)s")
 def main() -> None:
@@ -73,8 +64,8 @@ def schema() -> None:
     click.echo(json.dumps(schema(), indent=2))
 
 
-@main.command(epilog=_EXIT_CODES)
-@click.argument("file", type=_FILE)
+@main.command(epilog=EXIT_CODES)
+@click.argument("file", type=FILE)
 def check(file: Path) -> None:
     """Name every fault of a configuration FILE.
 
@@ -95,10 +86,20 @@ def check(file: Path) -> None:
 Environment:
   LIMEN_ADMIN_TOKEN      (or LIMEN_ADMIN_USER and LIMEN_ADMIN_PASSWORD) the admin's
                          credentials; without any, only loopback is served
+  LIMEN_SECRET_KEY       (or LIMEN_SECRET_KEY_FILE) 32 bytes in base64: the key that
+                         encrypts secrets of provider keys in the store
 """
-    + _EXIT_CODES
+    + EXIT_CODES
 )
-@click.option("--config", type=_FILE, help="The configuration file to serve (see limen check, limen schema).")
+@click.option("--config", type=FILE, help="The configuration file to serve (see limen check, limen schema).")
+@click.option("--prune", is_flag=True, help="Remove what came from a file and is in --config no longer.")
+@click.option(
+    "--db",
+    default="limen.db",
+    show_default=True,
+    metavar="FILE",
+    help="The store of the configuration, made where there is none; :memory: keeps nothing.",
+)
 @click.option("--demo", is_flag=True, help="Serve the packaged example, and print curl lines that try it.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
@@ -110,13 +111,15 @@ Environment:
     help="The port to listen on; 0 takes a free one.",
 )
 @click.option("--uds", metavar="PATH", help="Listen on a Unix socket instead of an address.")
-@click.option("--tls-cert", type=_FILE, help="Serve HTTPS with this certificate chain (PEM).")
-@click.option("--tls-key", type=_FILE, help="The certificate's private key (PEM).")
+@click.option("--tls-cert", type=FILE, help="Serve HTTPS with this certificate chain (PEM).")
+@click.option("--tls-key", type=FILE, help="The certificate's private key (PEM).")
 @click.option("--workers", default=1, hidden=True)
 @click.pass_context
 def serve(
     context: click.Context,
     config: Path | None,
+    prune: bool,
+    db: str,
     demo: bool,
     host: str,
     port: int,
@@ -128,10 +131,14 @@ def serve(
     """Answer /v1/admit, /v1/settle and the others over HTTP.
 
     It prints one line with its address when it answers, and ends with SIGTERM or SIGINT, after the requests
-    that are under way. The state is kept in memory.
+    that are under way. The configuration is kept in the store, the usage in memory. One process has a store.
     """
     if config and demo:
         raise click.UsageError("--config and --demo exclude each other")
+    if prune and not config:
+        raise click.UsageError("--prune needs --config")
+    if demo and context.get_parameter_source("db") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--demo keeps nothing: --db has no place beside it")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
     if uds is not None:
@@ -146,18 +153,19 @@ def serve(
     try:
         from limen.http import start
     except ImportError as error:
-        _end(_CANNOT_START, f"serving needs the server extra: pip install 'limen[server]' ({error})")
+        end(CANNOT_START, f"serving needs the server extra: pip install 'limen[server]' ({error})")
 
-    with limen.Engine() as engine:
+    with _open(":memory:" if demo else db) as engine:
         if demo:
             with resources.as_file(resources.files("limen.demo") / "policy.json") as file:
                 _load(engine, file)
         elif config:
-            for warning in _load(engine, config).warnings:
+            for warning in _load(engine, config, prune).warnings:
                 click.echo(f"{config}: warning: {warning}", err=True)
-        else:
-            click.echo("no --config: the policy is empty, so every virtual key is unknown", err=True)
-        click.echo("state is kept in memory: every start begins with unused limits", err=True)
+        if not demo and not engine.virtual_keys.list(limit=0).total_count:
+            click.echo("the policy has no virtual key: every one is unknown", err=True)
+        kept = "everything" if demo or db == ":memory:" else f"the configuration is in {db}; usage"
+        click.echo(f"{kept} is kept in memory: every start begins with unused limits", err=True)
 
         def ready(address: str) -> None:
             click.echo(f"limen serves {address}")
@@ -171,15 +179,27 @@ def serve(
             place = start.Place(host, port, uds, tls_cert, tls_key)
             start.run(engine, place, ready)
         except start.Refusal as refusal:
-            _end(refusal.exit_code, str(refusal))
+            end(refusal.exit_code, str(refusal))
 
 
-def _load(engine: limen.Engine, file: Path) -> "LoadReport":
-    """Load, or name every fault and end with 2."""
+def _open(db: str) -> limen.Engine:
+    """The engine, or the reason and 3; 2 for what the command line or the environment says wrongly."""
     try:
-        return engine.load(file)
+        return limen.Engine.open(db)
+    except StorageError as error:
+        end(CANNOT_START, error.message)
     except LimenError as error:
-        _end(_WRONG, "\n".join(f"{file}: {found}" for found in error.faults))
+        end(WRONG, f"--db {db}: {error}" if error.param == "path" else str(error))
+
+
+def _load(engine: limen.Engine, file: Path, prune: bool = False) -> "LoadReport":
+    """Load, or name every fault and end with 2; 3 where the store does not take it."""
+    try:
+        return engine.load(file, prune)
+    except StorageError as error:
+        end(CANNOT_START, error.message)
+    except LimenError as error:
+        end(WRONG, "\n".join(f"{file}: {found}" for found in error.faults))
 
 
 def _refuse_beside_uds(context: click.Context, uds: str) -> None:
@@ -196,13 +216,12 @@ def _refuse_beside_uds(context: click.Context, uds: str) -> None:
 def _refuse_workers(workers: int) -> None:
     asked = os.environ.get("WEB_CONCURRENCY", "").strip()
     if workers != 1 or asked not in ("", "1"):
-        _end(
-            _WRONG,
+        end(
+            WRONG,
             "one process only: the counters live in it, and several would each admit the whole limit"
             " (--workers and WEB_CONCURRENCY must be 1)",
         )
 
 
-def _end(code: int, reason: str) -> NoReturn:
-    click.echo(reason, err=True)
-    sys.exit(code)
+for _command in (doctor, backup, export):
+    main.add_command(_command)

@@ -3,6 +3,7 @@
 What is no store, or damaged, or newer, is refused as it lies: the first look only reads.
 """
 
+import errno
 import os
 import sqlite3
 from contextlib import closing, suppress
@@ -40,6 +41,15 @@ def create(path: str) -> None:
     with closing(connect(fresh, "rw")) as connection:
         migrate(connection, 0)
         connection.execute("PRAGMA journal_mode = WAL")
+    take_name(fresh, path)
+
+
+def take_name(fresh: str, path: str) -> None:
+    """Give a whole file its name, on the disk before this returns; never that of another."""
+    with open(fresh, "rb") as file:
+        os.fsync(file.fileno())
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     os.rename(fresh, path)
     folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -46,6 +46,21 @@ class Lock:
                 os.close(handle)
 
 
+def holder(path: str) -> str | None:
+    """Who has the store, None where nobody does. Asks, and holds nothing."""
+    try:
+        handle = os.open(path + SUFFIX, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return f"process {os.pread(handle, 32, 0).decode(errors='replace').strip() or 'unknown'}"
+    finally:
+        os.close(handle)
+    return None
+
+
 _HELD: Final[weakref.WeakSet[Lock]] = weakref.WeakSet()
 
 

@@ -1,0 +1,1 @@
+"""Commands of `limen`, each group in a file of its own."""
