@@ -5,6 +5,7 @@ Its policies are resolved rows, so they go in through `apply`, beneath the bodie
 
 from __future__ import annotations
 
+import itertools
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import limen
 
 FILE = json.loads((Path(__file__).parent / "vectors" / "admission.json").read_text())
+NUMBERS = itertools.count(1)
 START, DEFAULTS, VECTORS = FILE["start_ms"], FILE["defaults"], FILE["vectors"]
 
 
@@ -33,7 +35,21 @@ class Player:
         (self.clock.jump if step < 0 else self.clock.advance)(step)
 
     def apply(self, edits: list[dict[str, Any]]) -> None:
-        self.engine.apply([DEFAULTS.get(edit["op"], {}) | edit for edit in edits])
+        self.engine.apply([self.numbered(DEFAULTS.get(edit["op"], {}) | edit) for edit in edits])
+
+    def numbered(self, edit: dict[str, Any]) -> dict[str, Any]:
+        """With the numbers and anchors that the entities give: the same as the core's own tests give."""
+        lists = [edit.get("limits", []), *(one["limits"] for one in edit.get("provider_configs", []))]
+        for limit in (limit for limits in lists for limit in limits):
+            limit |= {"number": next(NUMBERS), "anchor_ms": self.start(limit)}
+        return edit | {"number": next(NUMBERS)}
+
+    def start(self, limit: dict[str, Any]) -> int:
+        try:
+            ((_, _, start, _),) = self.engine.read([(limit["id"], limit["kind"])])
+        except limen.NotFoundError:
+            return self.clock.now_ms
+        return start
 
     def admit(self, expect: dict[str, Any], given: dict[str, Any]) -> None:
         words = DEFAULTS["admit"] | in_dollars(given)

@@ -77,10 +77,12 @@ impl Plan<'_> {
             };
             LimitRow {
                 id: format!("{owner}-{}", kind.as_str()).into(),
+                number: 0,
                 kind,
                 limit: (self.limit)(kind, shared),
                 per: Duration::parse(per).expect("a duration"),
                 window,
+                anchor: Millis::new(0),
             }
         };
         counters.iter().map(row).collect()
@@ -135,6 +137,7 @@ impl Plan<'_> {
         sha256[..8].copy_from_slice(&number.to_le_bytes());
         let id = format!("key{number}");
         Edit::VirtualKey(Box::new(KeyRow {
+            number: number as u64 + 1,
             active: true,
             expires_at: NEVER,
             team: Some(self.name("team", number).into()),

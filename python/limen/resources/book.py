@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from limen.errors import fault
 from limen.resources.change import Keeper, Kept, Memory, Put
-from limen.resources.draft import Draft as Draft, Link, limit_ids as limit_ids
+from limen.resources.draft import Draft as Draft, Link
 from limen.resources.records import KINDS, Kind, Record, unpack
 from limen.resources.rows import CORE_KINDS, Row, core_row, kept_credentials, references, unique
 

@@ -5,11 +5,12 @@ it would take the rows of what changed; then the keeper writes the change down; 
 as one batch, one published snapshot, and the records change. If anything raises, nothing has changed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from limen.actor import actor
 from limen.errors import Faults, fault
+from limen.resources.anchors import limit_rows, settle_limits
 from limen.resources.change import Change, Entry, Put
 from limen.resources.noting import noted
 from limen.resources.records import KINDS, Kind, Record, pack, row_of
@@ -181,7 +182,14 @@ class Draft:
         if record is None:
             return _Step(kind, id, None, None, old)
         record.row = old.row if old is not None else self.book.number("record")
+        settle_limits(record, old, self.now, self._limit_number, self._starting)
         return _Step(kind, id, record, pack(record), old)
+
+    def _limit_number(self) -> int:
+        return self.book.number("limit")
+
+    def _starting(self, limit_id: str, kind: str) -> int:
+        return self.book.usage(limit_id, kind)[2]
 
     def _change(self, steps: list[_Step]) -> Change:
         book = self.book
@@ -229,10 +237,10 @@ class Draft:
         else:
             book.records[kind][id] = data
         if book.owners is not None:
-            for limit in limit_ids(old):
-                book.owners.pop(limit, None)
-            for limit in limit_ids(record):
-                book.owners[limit] = (kind, id)
+            for limit in limit_rows(old):
+                book.owners.pop(limit.id, None)
+            for limit in limit_rows(record):
+                book.owners[limit.id] = (kind, id)
 
     def _keep_links(self, link: Link, members: dict[str, bool]) -> None:
         """In the order of making: one that is older than the last sends for the order anew."""
@@ -252,13 +260,3 @@ class Draft:
             self.book.links[link] = {id: None for _, id in made}
         if not kept:
             del self.book.links[link]
-
-
-def limit_ids(record: Record | None) -> Iterator[str]:
-    """The ids of every budget and rate limit that a record holds, at any depth."""
-    for owner in (record, *getattr(record, "providers", ())):
-        for budget in getattr(owner, "budgets", ()):
-            yield budget.id
-        rate = getattr(owner, "rate", None)
-        if rate is not None:
-            yield rate.id

@@ -8,8 +8,9 @@ from typing import Any, Final, cast
 
 from limen.errors import Faults, fault
 from limen.model import Budget, ListBudgetsResponse, ListRateLimitsResponse, RateLimit, to_json, usd
+from limen.resources.anchors import limit_rows
 from limen.resources.base import read_filters
-from limen.resources.book import Book, limit_ids
+from limen.resources.book import Book
 from limen.resources.limits import show_budget, show_rate
 from limen.resources.reading import MAX_TEXT, correction, line
 from limen.resources.records import KINDS, BudgetRow, Kind, Owner, ProviderConfigRow, RateRow, Record
@@ -44,10 +45,10 @@ class _Limits:
             raise fault("invalid_request", "must be text", "id")
         if self.book.owners is None:
             self.book.owners = {
-                limit: (kind, owner)
+                limit.id: (kind, owner)
                 for kind in KINDS
                 for owner in self.book.records[kind]
-                for limit in limit_ids(self.book.get(kind, owner))
+                for limit in limit_rows(self.book.get(kind, owner))
             }
         found: tuple[Kind, str] | None = self.book.owners.get(id)
         if found is None:

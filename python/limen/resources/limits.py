@@ -14,6 +14,8 @@
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from msgspec.structs import replace
+
 from limen.errors import Faults
 from limen.model import Budget, RateLimit, usd
 from limen.resources.reading import (
@@ -129,7 +131,7 @@ def _budget(old: BudgetRow | None, body: Body, at: str, merge: Merge) -> BudgetR
         return BudgetRow(new_id(), nano_usd, per, aligned, now, now)
     if (nano_usd, per, aligned) == (old.nano_usd, old.per, old.aligned):
         return old
-    return BudgetRow(old.id, nano_usd, per, aligned, old.created, now)
+    return replace(old, nano_usd=nano_usd, per=per, aligned=aligned, updated=now)
 
 
 def _full_set(old: list[BudgetRow], entries: list[Body], at: str, merge: Merge) -> list[BudgetRow]:
@@ -200,6 +202,9 @@ def _rate(old: RateRow | None, body: Body, at: str, merge: Merge) -> RateRow | N
         window=body.get("window", old.window if old else "fixed"),
         created=old.created if old else now,
         updated=old.updated if old else now,
+        number=old.number if old else 0,
+        token_anchor=old.token_anchor if old else 0,
+        request_anchor=old.request_anchor if old else 0,
     )
     for kind, most, per in _kinds(row):
         word = kind.removesuffix("s")
@@ -232,7 +237,7 @@ def graft(old: list[BudgetRow], new: list[BudgetRow]) -> list[BudgetRow]:
             left.remove(match)
             same = (match.nano_usd, match.per, match.aligned) == (row.nano_usd, row.per, row.aligned)
             updated = match.updated if same else row.updated
-            row = BudgetRow(match.id, row.nano_usd, row.per, row.aligned, match.created, updated)
+            row = replace(match, nano_usd=row.nano_usd, per=row.per, aligned=row.aligned, updated=updated)
         grafted.append(row)
     return grafted
 
@@ -242,6 +247,7 @@ def graft_rate(old: RateRow | None, new: RateRow | None) -> RateRow | None:
     if old is None or new is None:
         return new
     new.id, new.created, updated = old.id, old.created, new.updated
+    new.number, new.token_anchor, new.request_anchor = old.number, old.token_anchor, old.request_anchor
     new.updated = old.updated
     if new != old:
         new.updated = updated
@@ -253,15 +259,28 @@ def core_limits(owner: Owner | ProviderConfigRow) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     rate = owner.rate
     if rate is not None:
-        for kind, most, per in _kinds(rate):
+        anchors = rate.token_anchor, rate.request_anchor
+        for (kind, most, per), anchor in zip(_kinds(rate), anchors, strict=True):
             if most is not None:
-                rows.append({"id": rate.id, "kind": kind, "limit": most, "per": per, "window": rate.window})
+                rows.append(_core_limit(rate, kind, most, per, rate.window, anchor))
     for budget in owner.budgets:
         window = "calendar" if budget.aligned else "fixed"
-        rows.append(
-            {"id": budget.id, "kind": "budget", "limit": budget.nano_usd, "per": budget.per, "window": window}
-        )
+        rows.append(_core_limit(budget, "budget", budget.nano_usd, budget.per, window, budget.anchor))
     return rows
+
+
+def _core_limit(
+    row: BudgetRow | RateRow, kind: str, most: int, per: str | None, window: str, anchor: int
+) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "number": row.number,
+        "kind": kind,
+        "limit": most,
+        "per": per,
+        "window": window,
+        "anchor_ms": anchor,
+    }
 
 
 def show_budget(row: BudgetRow, read: Reading, config_hash: str | None) -> Budget:

@@ -42,7 +42,7 @@ KINDS: Final[tuple[Kind, ...]] = (
 
 
 class BudgetRow(Struct, array_like=True, gc=False):
-    """A budget: nano-dollars per duration."""
+    """A budget: nano-dollars per duration. Number and anchor: see `anchors`."""
 
     id: str
     nano_usd: int
@@ -50,10 +50,15 @@ class BudgetRow(Struct, array_like=True, gc=False):
     aligned: bool
     created: int
     updated: int
+    number: int = 0
+    anchor: int = 0
 
 
 class RateRow(Struct, array_like=True, gc=False):
-    """A rate limit; None for the maximum and the duration of a kind that is not limited."""
+    """A rate limit; None for the maximum and the duration of a kind that is not limited.
+
+    Number and anchors: see `anchors`.
+    """
 
     id: str
     tokens: int | None
@@ -63,6 +68,9 @@ class RateRow(Struct, array_like=True, gc=False):
     window: Literal["fixed", "sliding"]
     created: int
     updated: int
+    number: int = 0
+    token_anchor: int = 0
+    request_anchor: int = 0
 
 
 class Record(Struct, array_like=True, gc=False, kw_only=True):
@@ -275,7 +283,10 @@ def row_of(data: bytes) -> int:
 
 # What a file does not say about an entity: identity, times, and what follows from the rest.
 _NOT_CONFIGURATION: Final = frozenset(
-    {"id", "number", "created", "updated", "origin", "row", "mask", "former"}
+    {
+        *("id", "number", "created", "updated", "origin", "row", "mask", "former"),
+        *("anchor", "token_anchor", "request_anchor"),
+    }
 )
 
 

@@ -54,6 +54,7 @@ def core_row(kind: Kind, record: Record, credentials: Credentials | None = None)
 
 def _virtual_key(record: VirtualKeyRow, credentials: Credentials | None) -> Row:
     return {
+        "number": record.row,
         "active": record.active,
         # The core counts from the epoch; whatever expired before it has expired.
         "expires_at_ms": None if record.expires is None else max(0, record.expires),

@@ -4,7 +4,7 @@ mod common;
 
 use common::{apply, ask, budget, engine, handle, key, key_row, limit, money, settings, settle, used};
 use limen_core::permit::Closing;
-use limen_core::policy::edit::{CredentialRow, Edit, Entity, NEVER};
+use limen_core::policy::edit::{CredentialRow, Edit, Entity, LimitRow, NEVER};
 use limen_core::policy::{Kind, Settings, Window};
 use limen_core::request::World;
 use limen_core::units::Millis;
@@ -114,10 +114,11 @@ fn a_counter_that_nobody_follows_any_more_is_let_go() {
 
 #[test]
 fn an_update_after_an_edit_of_shape_tells_the_wait_of_the_counter_that_counts_now() {
-    let shaped = |most, per, window| key("k", vec![limit("b", Kind::Budget, most, per, window)]);
-    let engine = engine(settings(), &[shaped(30, "1s", Window::Sliding)]);
+    let sliding = limit("b", Kind::Budget, 30, "1s", Window::Sliding);
+    let engine = engine(settings(), &[key("k", vec![sliding])]);
     let permit = ask(&engine, handle(&engine, "k"), 2, 1).expect("room");
-    apply(&engine, &[shaped(1, "90s", Window::Fixed)], 2);
+    let row = LimitRow { anchor: Millis::new(2), ..limit("b", Kind::Budget, 1, "90s", Window::Fixed) };
+    engine.apply(&[key("k", vec![row])], Millis::new(2)).expect("a good edit");
     let over = engine.update(permit, &used(0, 2), Millis::new(3)).expect("an open permit");
     assert_eq!(over.iter().map(|limit| limit.wait_ms).collect::<Vec<_>>(), [Some(90_002 - 3)]);
 }

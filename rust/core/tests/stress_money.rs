@@ -65,7 +65,8 @@ fn book(ledger: &mut Ledger, chain: usize, end: End) {
     }
 }
 
-/// The limits of one owner in one of their shapes. The windows are long: what is counted stays.
+/// The limits of one owner in one of their shapes. The windows are long, and begin long before the test: what is counted
+/// stays.
 fn limits(owner: &str, chance: u64) -> Vec<LimitRow> {
     let row = |(place, kind): (usize, &Kind)| {
         let chance = chance >> (8 * place);
@@ -73,7 +74,8 @@ fn limits(owner: &str, chance: u64) -> Vec<LimitRow> {
         let window = if chance & 4 == 0 { Window::Fixed } else { Window::Sliding };
         // Now and then there is no room at all.
         let most = if chance & 0x78 == 0 { 1 } else { 1 << 45 };
-        limit(&format!("{owner} {}", kind.as_str()), *kind, most, per, window)
+        let row = limit(&format!("{owner} {}", kind.as_str()), *kind, most, per, window);
+        LimitRow { anchor: Millis::new(START - 1_000 * DAY), ..row }
     };
     KINDS.iter().enumerate().map(row).collect()
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::Still;
+use common::{Still, apply, new_number};
 use limen_core::answer::{Answer, Denial};
 use limen_core::engine::Engine;
 use limen_core::period::Duration;
@@ -53,6 +53,7 @@ fn kind(text: &str) -> Kind {
 fn limits(rows: &[Value]) -> Vec<LimitRow> {
     let limit = |row: &Value| LimitRow {
         id: row["id"].as_str().expect("an id").into(),
+        number: new_number(),
         kind: kind(row["kind"].as_str().expect("a kind")),
         limit: row["limit"].as_i64().expect("a number"),
         per: Duration::parse(row["per"].as_str().expect("a duration")).expect("a duration"),
@@ -61,6 +62,7 @@ fn limits(rows: &[Value]) -> Vec<LimitRow> {
             Some("calendar") => Window::Calendar,
             _ => Window::Fixed,
         },
+        anchor: Millis::new(0),
     };
     rows.iter().map(limit).collect()
 }
@@ -137,6 +139,7 @@ impl<'a> Player<'a> {
         };
         KeyRow {
             id: row.needed("id"),
+            number: new_number() as u64,
             active: row.get("active") == true,
             expires_at: row.number("expires_at_ms").map_or(NEVER, Millis::new),
             team: row.text("team_id").map(Into::into),
@@ -150,7 +153,7 @@ impl<'a> Player<'a> {
 
     fn apply(&self, edits: &'a Value) {
         let edits = edits.as_array().expect("a list").iter().map(|edit| self.edit(edit));
-        self.engine.apply(&edits.collect::<Vec<_>>(), Millis::new(self.now)).expect("good edits");
+        apply(&self.engine, &edits.collect::<Vec<_>>(), self.now);
     }
 
     fn admit(&mut self, given: &'a Value) -> Result<Value, limen_core::error::Fault> {

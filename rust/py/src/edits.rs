@@ -16,6 +16,8 @@ struct LimitItem {
     #[pyo3(item)]
     id: String,
     #[pyo3(item)]
+    number: i64,
+    #[pyo3(item)]
     kind: String,
     #[pyo3(item)]
     limit: i64,
@@ -23,6 +25,8 @@ struct LimitItem {
     per: String,
     #[pyo3(item)]
     window: String,
+    #[pyo3(item)]
+    anchor_ms: i64,
 }
 
 #[derive(FromPyObject)]
@@ -63,6 +67,8 @@ struct CredentialItem {
 struct KeyItem {
     #[pyo3(item)]
     id: String,
+    #[pyo3(item)]
+    number: u64,
     #[pyo3(item)]
     active: bool,
     #[pyo3(item)]
@@ -131,7 +137,15 @@ fn limit(item: LimitItem) -> PyResult<LimitRow> {
     if item.limit < 0 {
         return Err(convert::fault("limit", "must not be negative"));
     }
-    Ok(LimitRow { id: item.id.into(), kind, limit: item.limit, per, window })
+    Ok(LimitRow {
+        id: item.id.into(),
+        number: item.number,
+        kind,
+        limit: item.limit,
+        per,
+        window,
+        anchor: Millis::new(item.anchor_ms),
+    })
 }
 
 fn limits(items: Vec<LimitItem>) -> PyResult<Vec<LimitRow>> {
@@ -188,6 +202,7 @@ fn key(core: &Core, item: KeyItem) -> PyResult<KeyRow> {
     };
     Ok(KeyRow {
         id: item.id.into(),
+        number: item.number,
         active: item.active,
         expires_at: item.expires_at_ms.map_or(NEVER, Millis::new),
         team: item.team_id.map(Into::into),

@@ -161,13 +161,6 @@ impl<'a> Counter<'a> {
         }
     }
 
-    /// Start of the window that counts at `now`. Unlike a reading it seeds nothing: a counter that is not published yet
-    /// must not close its predecessor, or traffic would meet the seal before there is a newer policy to take.
-    pub(crate) fn window_start(&self, now: Millis) -> Millis {
-        let shape = self.shape();
-        shape.start(shape.epoch_at(now).max(epoch_of(self.cell.word.load())))
-    }
-
     /// A request counts as used at once, so nothing is held on a request counter.
     pub(crate) fn read_as(&self, kind: Kind, now: Millis) -> Reading {
         let reading = self.read(now);

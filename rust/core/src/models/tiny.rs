@@ -32,7 +32,8 @@ impl World for Still {
 }
 
 pub(super) fn limit(id: &str, kind: Kind, limit: i64, per: &str, window: Window) -> LimitRow {
-    LimitRow { id: id.into(), kind, limit, per: Duration::parse(per).expect("a duration"), window }
+    let (per, anchor) = (Duration::parse(per).expect("a duration"), Millis::new(0));
+    LimitRow { id: id.into(), number: 0, kind, limit, per, window, anchor }
 }
 
 pub(super) fn team(id: &str, customer: Option<&str>, limits: Vec<LimitRow>) -> Edit {
@@ -47,6 +48,7 @@ pub(super) fn customer(id: &str, limits: Vec<LimitRow>) -> Edit {
 pub(super) fn key(id: &str, team: Option<&str>, customer: Option<&str>, limits: Vec<LimitRow>) -> Edit {
     Edit::VirtualKey(Box::new(KeyRow {
         id: id.into(),
+        number: crate::sync::next_number(),
         active: true,
         expires_at: NEVER,
         team: team.map(Into::into),

@@ -125,6 +125,8 @@ impl Window {
 pub struct LimitName {
     /// The budget's or the rate limit's id.
     pub limit_id: Arc<str>,
+    /// The limit's number.
+    pub number: i64,
     /// The owner's id; at the level provider its name.
     pub owner_id: Arc<str>,
     /// Whose it is.
@@ -270,7 +272,7 @@ pub(crate) struct Credential {
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     pub(crate) number: u32,
-    /// Tells this key from another that gets its number later.
+    /// The number of its row: tells this key from another that gets its place, or its id, later.
     pub(crate) serial: u64,
     pub(crate) id: Arc<str>,
     pub(crate) active: bool,

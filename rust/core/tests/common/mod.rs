@@ -55,7 +55,8 @@ pub fn splitmix(index: u64) -> u64 {
 }
 
 pub fn limit(id: &str, kind: Kind, limit: i64, per: &str, window: Window) -> LimitRow {
-    LimitRow { id: id.into(), kind, limit, per: Duration::parse(per).expect("a duration"), window }
+    let (per, anchor) = (Duration::parse(per).expect("a duration"), Millis::new(0));
+    LimitRow { id: id.into(), number: new_number(), kind, limit, per, window, anchor }
 }
 
 pub fn money(id: &str, most: i64, per: &str) -> LimitRow {
@@ -86,6 +87,7 @@ pub fn key_row(id: &str, providers: &[&str], limits: Vec<LimitRow>) -> KeyRow {
     };
     KeyRow {
         id: id.into(),
+        number: new_number() as u64,
         active: true,
         expires_at: NEVER,
         team: None,
@@ -112,8 +114,37 @@ pub fn engine(settings: Settings, edits: &[Edit]) -> Engine {
     engine
 }
 
+/// A number that no limit and no key has.
+pub fn new_number() -> i64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed) as i64
+}
+
+/// Anchor limits as the entities do: a new one at the edit, another at the start of the window that runs.
+pub fn anchored(engine: &Engine, edits: &[Edit], now: i64) -> Vec<Edit> {
+    let now = Millis::new(now);
+    let mut edits = edits.to_vec();
+    for edit in &mut edits {
+        let lists = match edit {
+            Edit::Customer { limits, .. }
+            | Edit::Team { limits, .. }
+            | Edit::Provider { limits, .. }
+            | Edit::ModelConfig { limits, .. } => vec![limits],
+            Edit::VirtualKey(row) => {
+                let configs = row.provider_configs.iter_mut().map(|config| &mut config.limits);
+                configs.chain([&mut row.limits]).collect()
+            }
+            _ => continue,
+        };
+        for row in lists.into_iter().flatten() {
+            row.anchor = engine.read(&row.id, row.kind, now).map_or(now, |reading| reading.start);
+        }
+    }
+    edits
+}
+
 pub fn apply(engine: &Engine, edits: &[Edit], now: i64) {
-    engine.apply(edits, Millis::new(now)).expect("a good edit");
+    engine.apply(&anchored(engine, edits, now), Millis::new(now)).expect("a good edit");
 }
 
 pub fn handle(engine: &Engine, id: &str) -> KeyHandle {

@@ -5,6 +5,8 @@
 mod answers;
 mod policy;
 
+use std::collections::BTreeMap;
+
 use limen_core::engine::Engine;
 use limen_core::error::Code;
 use limen_core::permit::{Closing, Handle};
@@ -109,6 +111,8 @@ pub struct Twin {
     now: i64,
     /// The engine's handle of each of the model's permits.
     handles: Vec<Handle>,
+    /// The number of each limit, by its id.
+    numbers: BTreeMap<String, i64>,
     /// The clock was moved, and nobody has swept since.
     unswept: bool,
 }

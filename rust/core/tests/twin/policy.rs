@@ -1,13 +1,16 @@
 //! The policy of both: the same rows in the engine's words and in the model's.
 
+use std::collections::BTreeMap;
+
 use limen_core::engine::Engine;
 use limen_core::period::Duration;
 use limen_core::policy::credentials::Seeds;
 use limen_core::policy::edit::{Edit, KeyRow, LimitRow, NEVER, ProviderConfigRow};
-use limen_core::policy::{Kind, Level};
+use limen_core::policy::{Kind, Level, Window};
 use limen_core::units::Millis;
 
 use super::{KeySpec, OwnerSpec, Start, Twin};
+use crate::common::new_number;
 use crate::model::{Config, Key, Model, Owner, Row};
 
 const PROVIDERS: [&str; 3] = ["p", "q", "s"];
@@ -28,18 +31,35 @@ fn rows(owner: &str, spec: &OwnerSpec) -> Vec<Row> {
     rate.chain(budgets).collect()
 }
 
-fn resolved(rows: &[Row]) -> Vec<LimitRow> {
-    let resolve = |row: &Row| LimitRow {
-        id: row.id.as_str().into(),
-        kind: row.kind,
-        limit: row.limit,
-        per: Duration::parse(&row.shape.text()).expect("a duration"),
-        window: row.shape.window,
-    };
-    rows.iter().map(resolve).collect()
-}
-
 impl Twin {
+    /// The rows in the engine's words, numbered and anchored by what is there: to be called before the model has them.
+    fn resolved(&mut self, rows: &[Row]) -> Vec<LimitRow> {
+        rows.iter().map(|row| self.resolve(row)).collect()
+    }
+
+    fn resolve(&mut self, row: &Row) -> LimitRow {
+        let now = Millis::new(self.now);
+        let known = |kind: Option<Kind>| {
+            let is_it = |kind: Kind, wanted: Option<Kind>| wanted.is_none_or(|wanted| wanted == kind);
+            self.model.live().find(|old| old.limit_id == row.id && is_it(old.kind, kind))
+        };
+        let rolled = known(Some(row.kind)).filter(|old| old.shape.window != Window::Sliding);
+        let anchor =
+            rolled.map_or(now, |_| self.engine.read(&row.id, row.kind, now).expect("the limit exists").start);
+        if known(None).is_none() {
+            self.numbers.insert(row.id.clone(), new_number());
+        }
+        LimitRow {
+            id: row.id.as_str().into(),
+            number: self.numbers[&row.id],
+            kind: row.kind,
+            limit: row.limit,
+            per: Duration::parse(&row.shape.text()).expect("a duration"),
+            window: row.shape.window,
+            anchor,
+        }
+    }
+
     pub fn new(start: Start) -> Twin {
         let Start { settings, owners, keys, now } = start;
         let mut twin = Twin {
@@ -47,6 +67,7 @@ impl Twin {
             model: Model::new(settings),
             now,
             handles: Vec::new(),
+            numbers: BTreeMap::new(),
             unswept: false,
         };
         for (place, spec) in owners.iter().enumerate() {
@@ -64,7 +85,7 @@ impl Twin {
             0 | 1 => {
                 let id = format!("c{place}");
                 let rows = rows(&id, spec);
-                let edit = Edit::Customer { id: id.as_str().into(), limits: resolved(&rows) };
+                let edit = Edit::Customer { id: id.as_str().into(), limits: self.resolved(&rows) };
                 (Owner::Customer(id.clone()), Level::Customer, id, edit)
             }
             2 | 3 => {
@@ -72,7 +93,7 @@ impl Twin {
                 // The first is a customer's.
                 let customer = (place == 2).then(|| "c0".to_owned());
                 self.model.teams.insert(id.clone(), customer.clone());
-                let limits = resolved(&rows(&id, spec));
+                let limits = self.resolved(&rows(&id, spec));
                 let customer = customer.map(|customer| customer.as_str().into());
                 let edit = Edit::Team { id: id.as_str().into(), customer, limits };
                 (Owner::Team(id.clone()), Level::Team, id, edit)
@@ -80,7 +101,7 @@ impl Twin {
             4 | 5 => {
                 let name = PROVIDERS[place - 4].to_owned();
                 let edit =
-                    Edit::Provider { name: name.as_str().into(), limits: resolved(&rows(&name, spec)) };
+                    Edit::Provider { name: name.as_str().into(), limits: self.resolved(&rows(&name, spec)) };
                 (Owner::Provider(name.clone()), Level::Provider, name, edit)
             }
             _ => {
@@ -91,7 +112,7 @@ impl Twin {
                     id: id.as_str().into(),
                     model: model.into(),
                     provider: provider.map(Into::into),
-                    limits: resolved(&rows(&id, spec)),
+                    limits: self.resolved(&rows(&id, spec)),
                 };
                 let level = if provider.is_some() { Level::ModelProvider } else { Level::Model };
                 (Owner::ModelConfig(id.clone()), level, id, edit)
@@ -103,6 +124,8 @@ impl Twin {
 
     pub(super) fn edit_key(&mut self, place: usize, spec: &KeySpec) {
         let name = format!("k{place}");
+        let own = rows(&name, &spec.limits);
+        let resolved = self.resolved(&own);
         let mut configs: Vec<Config> = Vec::new();
         let mut limits = Vec::new();
         for (at, wanted) in spec.configs.iter().enumerate() {
@@ -112,39 +135,40 @@ impl Twin {
             let weight = wanted.weight.filter(|_| configs.iter().all(|config| config.provider != provider));
             let models = wanted.models.iter().map(|model| (*model).to_owned()).collect();
             configs.push(Config { id, provider: provider.into(), weight, models });
-            limits.push(rows(&format!("config {id}"), &wanted.limits));
+            let rows = rows(&format!("config {id}"), &wanted.limits);
+            limits.push((self.resolved(&rows), rows));
         }
         if let Some(old) = self.model.keys.get(&name).cloned() {
             for gone in old.configs.iter().filter(|old| configs.iter().all(|config| config.id != old.id)) {
                 self.model.remove(&Owner::Config(gone.id));
             }
         }
-        for (config, rows) in configs.iter().zip(&limits) {
+        for (config, (_, rows)) in configs.iter().zip(&limits) {
             let owner = Owner::Config(config.id);
             self.model.set_limits(&owner, Level::ProviderConfig, &config.id.to_string(), rows, self.now);
         }
-        let own = rows(&name, &spec.limits);
         self.model.set_limits(&Owner::Key(name.clone()), Level::VirtualKey, &name, &own, self.now);
         let team = spec.team.map(|team| format!("t{team}"));
         let customer = spec.customer.filter(|_| team.is_none()).map(|customer| format!("c{customer}"));
         let row = KeyRow {
             id: name.as_str().into(),
+            number: new_number() as u64,
             active: spec.active,
             expires_at: NEVER,
             team: team.as_deref().map(Into::into),
             customer: customer.as_deref().map(Into::into),
             credentials: None,
-            limits: resolved(&own),
+            limits: resolved,
             provider_configs: configs
                 .iter()
-                .zip(&limits)
-                .map(|(config, rows)| ProviderConfigRow {
+                .zip(limits)
+                .map(|(config, (limits, _))| ProviderConfigRow {
                     id: config.id,
                     provider: config.provider.as_str().into(),
                     weight: config.weight,
                     allowed_models: config.models.iter().map(|model| model.as_str().into()).collect(),
                     key_ids: None,
-                    limits: resolved(rows),
+                    limits,
                 })
                 .collect(),
             mcp_configs: Vec::new(),

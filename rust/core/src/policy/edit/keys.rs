@@ -19,9 +19,8 @@ impl Draft<'_> {
                     self.editor.next_key += 1;
                     self.editor.next_key - 1
                 });
-                self.editor.next_serial += 1;
                 self.editor.keys.insert(id.clone(), number);
-                (id, number, self.editor.next_serial)
+                (id, number, row.number)
             }
         };
         let holder = Holder::Key(number);

@@ -6,7 +6,6 @@ use super::{Draft, Editor, Holder, LimitRow};
 use crate::arena::{BUCKETS, Shape, Slot};
 use crate::period::Lattice;
 use crate::policy::{Kind, Level, Limit, LimitName, Limits, Policy, Window};
-use crate::units::Millis;
 use crate::window::sliding::Ring;
 
 impl Editor {
@@ -56,8 +55,8 @@ impl Editor {
     }
 }
 
-fn shape(row: &LimitRow, anchor: Millis) -> Shape {
-    let length = row.per.rolling_ms();
+fn shape(row: &LimitRow) -> Shape {
+    let (length, anchor) = (row.per.rolling_ms(), row.anchor);
     match row.window {
         Window::Sliding => Shape::Sliding(Ring::new(length, BUCKETS)),
         Window::Fixed => Shape::Fixed(Lattice::rolling(anchor, length)),
@@ -110,6 +109,7 @@ impl Draft<'_> {
                 }
                 let name = Arc::new(LimitName {
                     limit_id,
+                    number: row.number,
                     owner_id: owner_id.clone(),
                     level,
                     kind: row.kind,
@@ -190,18 +190,13 @@ impl Draft<'_> {
 
     pub(super) fn counter(&mut self, before: Option<&Limit>, row: &LimitRow) -> Slot {
         let Some(before) = before else {
-            return self.arena.create(shape(row, self.now), self.now);
+            return self.arena.create(shape(row), self.now);
         };
         if before.name.per == row.per && before.name.window == row.window {
             return before.slot;
         }
-        // The new lattice is anchored where the current window began; a sliding one has no such instant.
-        let anchor = match before.name.window {
-            Window::Sliding => self.now,
-            _ => self.arena.get(before.slot).window_start(self.now),
-        };
         let afresh = row.window == Window::Calendar && before.name.window != Window::Calendar;
-        let slot = self.arena.succeed(before.slot, shape(row, anchor), self.now, afresh);
+        let slot = self.arena.succeed(before.slot, shape(row), self.now, afresh);
         self.succeeded.push((before.slot, slot));
         slot
     }

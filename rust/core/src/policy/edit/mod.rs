@@ -48,7 +48,6 @@ pub(crate) struct Editor {
     next_key: u32,
     next_team: u32,
     next_customer: u32,
-    next_serial: u64,
     /// Rows that name each provider, and whether it has a row of its own.
     naming: Vec<(u32, bool)>,
     holders: Map<Arc<str>, Holder>,

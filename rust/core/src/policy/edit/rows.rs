@@ -12,6 +12,8 @@ pub const NEVER: Millis = Millis::new(i64::MAX);
 pub struct LimitRow {
     /// The budget's or the rate limit's id.
     pub id: Box<str>,
+    /// Its number, which no other limit ever has: what it is called where its counts are kept.
+    pub number: i64,
     /// What it counts.
     pub kind: Kind,
     /// The most that a window may count: tokens, requests, nano-dollars.
@@ -20,6 +22,9 @@ pub struct LimitRow {
     pub per: Duration,
     /// How the windows lie.
     pub window: Window,
+    /// Where a rolling window begins, and so all of them. Read where a counter is made: for a new limit, or one whose
+    /// duration or kind of window is another.
+    pub anchor: Millis,
 }
 
 /// A provider config as it is wanted.
@@ -55,6 +60,8 @@ pub struct CredentialRow {
 pub struct KeyRow {
     /// Its id.
     pub id: Box<str>,
+    /// Its number, which no other key ever has, also none with the same id.
+    pub number: u64,
     /// Whether it may be used.
     pub active: bool,
     /// Refused as inactive from this instant on.
