@@ -1,10 +1,12 @@
-//! What is overdue is found by a sweep, and nothing is looked for before anything can be.
+//! What is overdue is found by a sweep, and nothing is looked for before anything can be. A refusal finds all of it.
 
 mod common;
 
-use common::{apply, ask, budget, engine, handle, key, money, settings};
+use common::{Still, amounts, apply, ask, budget, engine, handle, key, money, request, settings};
+use limen_core::answer::Answer;
 use limen_core::policy::Settings;
 use limen_core::policy::edit::Edit;
+use limen_core::request::World;
 use limen_core::units::Millis;
 
 fn lasting(permit_ttl_ms: i64) -> Settings {
@@ -55,4 +57,60 @@ fn more_permits_than_one_sweep_looks_at_are_swept_by_several() {
     assert!(swept[0] < 10_000, "one sweep is bounded: {swept:?}");
     assert_eq!(swept.iter().sum::<u64>(), 10_000);
     assert_eq!(budget(&engine, "b", 100), (0, 0));
+}
+
+#[test]
+fn nothing_is_refused_for_a_hold_that_is_overdue_wherever_it_is() {
+    let edits = [key("others", vec![money("o", 1_000_000, "1d")]), key("ours", vec![money("b", 2, "1d")])];
+    let engine = engine(lasting(100), &edits);
+    let (others, ours) = (handle(&engine, "others"), handle(&engine, "ours"));
+    ask(&engine, ours, 1, 0).expect("room");
+    for _ in 0..100_000 {
+        ask(&engine, others, 1, 0).expect("room");
+    }
+    ask(&engine, ours, 1, 0).expect("room");
+    assert_eq!(ask(&engine, ours, 2, 99), None);
+    ask(&engine, ours, 2, 100).expect("both have given back");
+    assert_eq!((budget(&engine, "b", 100), budget(&engine, "o", 100)), ((0, 2), (0, 0)));
+}
+
+#[test]
+fn each_permit_is_found_at_its_own_end_by_whoever_is_refused_for_it() {
+    let engine = engine(lasting(1_000), &[key("k", vec![money("b", 500, "1d")])]);
+    let key = handle(&engine, "k");
+    for now in 0..500 {
+        ask(&engine, key, 1, now).expect("room");
+    }
+    for now in 1_000..1_500 {
+        ask(&engine, key, 1, now).expect("one has just given back");
+        assert_eq!(ask(&engine, key, 1, now), None, "and no other at {now}");
+    }
+}
+
+/// A world whose fine clock is ahead of the instant that a caller was given.
+struct Ahead(Still);
+
+impl World for Ahead {
+    fn fine_now(&self) -> Millis {
+        Millis::new(self.0.now.get() + 4)
+    }
+
+    fn draw(&self) -> u64 {
+        self.0.draw()
+    }
+
+    fn sha256(&self, text: &[u8]) -> [u8; 32] {
+        self.0.sha256(text)
+    }
+}
+
+#[test]
+fn what_is_overdue_on_the_fine_clock_is_swept_before_it_refuses() {
+    let engine = engine(lasting(100), &[key("k", vec![money("b", 1, "1d")])]);
+    let wanted = request(handle(&engine, "k"), "p", "m", amounts(Some(0), Some(1)));
+    common::admit(&engine, &wanted, 0).expect("room");
+    let answer =
+        |now| engine.admit(&wanted, Millis::new(now), &Ahead(Still::at(now))).expect("a good request");
+    assert!(matches!(answer(95), Answer::Denial(_)), "it is 99");
+    assert!(matches!(answer(96), Answer::Permit(_)), "it is 100");
 }

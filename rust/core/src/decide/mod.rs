@@ -132,8 +132,8 @@ impl Engine {
                 (Outcome::Denial(denial), _) => return Answer::Denial(denial),
                 _ if decision.refused => {
                     looked_again = true;
-                    self.sweep(now);
                     now = now.max(world.fine_now());
+                    self.sweep_all(now);
                 }
                 (Outcome::Outdated | Outcome::Permit, _) => policy.give_up(),
             }

@@ -175,6 +175,7 @@ fn an_old_handle_never_reads_or_changes_the_permit_that_has_its_record_now() {
 fn remembering(slab: &Slab, number: u32) -> Held<'_> {
     let held = slab.take(Millis::new(0), 0).expect("room for eight");
     held.entries().push(entry(number));
+    held.ends_at(Millis::new(1));
     held
 }
 
@@ -206,7 +207,7 @@ fn no_two_permits_share_a_body() {
         all(callers);
         remembering(&slab, 6).leave(State::Open);
         let mut open = 0;
-        slab.overdue(Millis::new(1), 8, 0, |held| {
+        slab.overdue(Millis::new(1), usize::MAX, |held| {
             held.each(|entry, _| open += entry.slot.number);
             drop(held);
         });
@@ -226,5 +227,20 @@ fn as_many_permits_open_as_may_be_open() {
         assert_eq!(all(callers), [true, true], "two may be open, and two were asked for");
         assert_eq!(engine.open_permits(), 2);
         assert_eq!(budget(&engine, "b", 1), (0, 2));
+    });
+}
+
+#[test]
+fn a_permit_that_is_opened_beside_a_sweep_is_found_at_its_end() {
+    check(3, || {
+        let (engine, _) = with_a_permit(Settings { give_back_on_expiry: true, ..settings() });
+        let caller = handle(&engine, "k");
+        let steps = vec![
+            thread(&engine, |engine| engine.sweep(Millis::new(OVERDUE)) == 1),
+            thread(&engine, move |engine| ask(engine, caller, HELD, OVERDUE).is_some()),
+        ];
+        assert_eq!(all(steps), [true, true]);
+        assert_eq!(engine.sweep(Millis::new(OVERDUE + 99)), 0);
+        assert_eq!(engine.sweep(Millis::new(OVERDUE + 100)), 1);
     });
 }

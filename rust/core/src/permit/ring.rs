@@ -4,60 +4,54 @@ use std::sync::OnceLock;
 
 use super::body::Body;
 use super::record::{Record, State, word};
-use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock, sized};
+use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, checked_fence, fence, lock, sized};
 use crate::units::Millis;
 
 const FIRST_CHUNK: u32 = sized(256, 4);
+/// Records that share a watch.
+pub(super) const BLOCK: u32 = FIRST_CHUNK;
 const CHUNKS: usize = 22;
 /// Records that are looked at before the ring is made longer.
 const LOOKED_AT: u32 = 8;
 
-/// Since when nothing of a ring has been overdue: without it every refusal would look at thousands of records to find
-/// what is seldom there. One pass over the ring, in as many steps as it takes, finds the earliest end of an open permit;
-/// until then there is nothing to look for.
+/// Nothing of a block of records, or of a whole ring, is overdue before this instant. Without it every refusal would look
+/// at every record to find what is seldom there.
+///
+/// It is lowered by who opens a permit and raised by who has looked at all that it stands for. Between the look and the
+/// raise a permit may have been opened whose opener saw no reason to lower it: so whoever has raised it looks again.
+/// Either the opener meets what was raised, or the second look meets the record that he had claimed before.
 #[derive(Debug)]
-pub(super) struct Watch {
-    /// 1 while a thread goes on with the pass. Another one looks at as many records, and leaves the pass alone.
-    pub(super) busy: AtomicU32,
-    /// The next record of the pass.
-    pub(super) at: AtomicU32,
-    /// The earliest end that the pass has met, and when it began.
-    pub(super) least: AtomicI64,
-    pub(super) began: AtomicI64,
-    /// Nothing is overdue before this instant.
-    pub(super) quiet_until: AtomicI64,
-}
+pub(super) struct Watch(AtomicI64);
 
 impl Default for Watch {
     fn default() -> Watch {
-        Watch {
-            busy: AtomicU32::new(0),
-            at: AtomicU32::new(0),
-            least: AtomicI64::new(i64::MAX),
-            began: AtomicI64::new(i64::MIN),
-            quiet_until: AtomicI64::new(i64::MIN),
-        }
+        Watch(AtomicI64::new(i64::MAX))
     }
 }
 
 impl Watch {
-    /// A permit is opened that ends at `end`. (It ends earlier than those before it where the time to live was made
-    /// shorter, or the clock was set back.)
+    /// SeqCst, as what follows: `note` comes after the claim of the record, the second look after `raise`.
     #[inline(always)]
-    pub(super) fn note(&self, end: Millis) {
-        let mut quiet_until = self.quiet_until.load(Ordering::Relaxed);
-        while end.get() < quiet_until {
-            let lowered = self.quiet_until.compare_exchange(
-                quiet_until,
-                end.get(),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-            match lowered {
+    pub(super) fn quiet_until(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    #[inline(always)]
+    pub(super) fn note(&self, end: i64) {
+        let mut seen = self.quiet_until();
+        while end < seen {
+            match self.0.compare_exchange(seen, end, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => return,
-                Err(found) => quiet_until = found,
+                Err(found) => seen = found,
             }
         }
+    }
+
+    /// False: somebody else has moved it since it was `seen`, and knows better.
+    pub(super) fn raise(&self, seen: i64, end: i64) -> bool {
+        let raised = self.0.compare_exchange(seen, end, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        checked_fence();
+        raised
     }
 }
 
@@ -69,7 +63,9 @@ pub(super) struct Stripe {
     pub(super) length: AtomicU32,
     /// The next record to take.
     pub(super) cursor: AtomicU32,
+    /// Of all records, and of each block.
     pub(super) watch: Watch,
+    pub(super) watches: [OnceLock<Box<[Watch]>>; CHUNKS],
     pub(super) growing: Mutex<()>,
     pub(super) bodies: [OnceLock<Box<[Body]>>; CHUNKS],
     /// Top of the stack of free bodies: a tag against reuse in the upper half, number + 1 in the lower.
@@ -81,22 +77,22 @@ pub(super) struct Stripe {
 }
 
 #[inline(always)]
-pub(super) fn place(number: u32) -> (usize, usize) {
+fn place(number: u32) -> (usize, usize) {
     let from_first = number + FIRST_CHUNK;
     let chunk = from_first.ilog2() - FIRST_CHUNK.ilog2();
     (chunk as usize, (from_first - (FIRST_CHUNK << chunk)) as usize)
 }
 
 #[inline(always)]
-pub(super) fn chunk<T: Default>(chunks: &[OnceLock<Box<[T]>>; CHUNKS], index: usize) -> &[T] {
+fn chunk<T: Default>(chunks: &[OnceLock<Box<[T]>>; CHUNKS], index: usize, first: u32) -> &[T] {
     match chunks[index].get() {
         Some(chunk) => chunk,
-        None => made(&chunks[index], FIRST_CHUNK << index),
+        None => made(&chunks[index], first << index),
     }
 }
 
 #[cold]
-pub(super) fn made<T: Default>(chunk: &OnceLock<Box<[T]>>, length: u32) -> &[T] {
+fn made<T: Default>(chunk: &OnceLock<Box<[T]>>, length: u32) -> &[T] {
     chunk.get_or_init(|| (0..length).map(|_| T::default()).collect())
 }
 
@@ -118,6 +114,7 @@ impl Stripe {
             length: AtomicU32::new(0),
             cursor: AtomicU32::new(0),
             watch: Watch::default(),
+            watches: [const { OnceLock::new() }; CHUNKS],
             growing: Mutex::new(()),
             bodies: [const { OnceLock::new() }; CHUNKS],
             free_body: AtomicU64::new(0),
@@ -130,19 +127,62 @@ impl Stripe {
     #[inline(always)]
     pub(super) fn record(&self, number: u32) -> &Record {
         let (index, at) = place(number);
-        &chunk(&self.records, index)[at]
+        &chunk(&self.records, index, FIRST_CHUNK)[at]
     }
 
     #[inline(always)]
     pub(super) fn body(&self, number: u32) -> &Body {
         let (index, at) = place(number);
-        &chunk(&self.bodies, index)[at]
+        &chunk(&self.bodies, index, FIRST_CHUNK)[at]
+    }
+
+    /// The watch of the block that a record is in.
+    #[inline(always)]
+    pub(super) fn watch_of(&self, number: u32) -> &Watch {
+        let (index, at) = place(number);
+        &chunk(&self.watches, index, FIRST_CHUNK / BLOCK)[at / BLOCK as usize]
+    }
+
+    /// Something that may be overdue at `end` is in a record. (It ends earlier than those before it where the time to live
+    /// was made shorter, or the clock was set back.)
+    #[inline(always)]
+    pub(super) fn note(&self, number: u32, end: i64) {
+        checked_fence();
+        self.watch_of(number).note(end);
+        checked_fence();
+        self.watch.note(end);
+    }
+
+    /// The first record of each block.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = u32> {
+        (0..self.length.load(Ordering::SeqCst)).step_by(BLOCK as usize)
+    }
+
+    /// Before when nothing of any block is overdue.
+    pub(super) fn quiet_until(&self) -> i64 {
+        self.blocks().map(|first| self.watch_of(first).quiet_until()).min().unwrap_or(i64::MAX)
+    }
+
+    /// The records of a block.
+    pub(super) fn block(&self, first: u32) -> core::ops::Range<u32> {
+        first..(first + BLOCK).min(self.length.load(Ordering::Acquire))
+    }
+
+    /// When the first permit of a block ends. One that is being opened may do so at any time.
+    pub(super) fn first_end(&self, first: u32) -> i64 {
+        let end = |number| match self.look_at(number) {
+            (seen, end) if matches!(State::of(seen), State::Open | State::Busy) => end,
+            (seen, _) if State::of(seen) == State::Opening => i64::MIN,
+            _ => i64::MAX,
+        };
+        self.block(first).map(end).min().unwrap_or(i64::MAX)
     }
 
     /// The state word of a record and when its permit ends.
     pub(super) fn look_at(&self, number: u32) -> (u64, i64) {
         let record = self.record(number);
-        (record.state.load(Ordering::Acquire), record.ends.get())
+        // SeqCst: see `Watch`.
+        (record.state.load(Ordering::SeqCst), record.ends.get())
     }
 
     /// Try to make a record one's own. `forget`: also one that is closed and still remembered.

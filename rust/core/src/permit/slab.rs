@@ -171,62 +171,37 @@ impl Slab {
         self.stripes.iter().map(Stripe::open).sum()
     }
 
-    /// Look at up to `most` records of each ring in which anything can be overdue, going on where the last look ended, and
-    /// hold each one that is open and whose time has passed. Busy ones are passed over. Permits live for `live_ms`.
-    pub(crate) fn overdue(
-        &self,
-        now: Millis,
-        most: u32,
-        live_ms: i64,
-        mut each: impl FnMut(Held<'_>),
-    ) -> u64 {
+    /// Hold each permit that is open and whose time has passed, in up to `most` blocks of each ring. Busy ones are passed
+    /// over. A block is looked at where an end has passed since it was looked at last: each permit brings about one look
+    /// at its block, at most, however often anybody asks.
+    pub(crate) fn overdue(&self, now: Millis, most: usize, mut each: impl FnMut(Held<'_>)) -> u64 {
         let mut expired = 0;
         for stripe in &self.stripes {
-            let watch = &stripe.watch;
-            let length = stripe.length.load(Ordering::Acquire);
-            if now.get() < watch.quiet_until.load(Ordering::Relaxed) || length == 0 {
+            let seen = stripe.watch.quiet_until();
+            if now.get() < seen {
                 continue;
             }
-            // Acquire and Release: what the pass has met goes from thread to thread with it.
-            let ours = watch.busy.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
-            let (mut at, mut least) = (watch.at.load(Ordering::Relaxed), watch.least.load(Ordering::Relaxed));
-            for _ in 0..most.min(length) {
-                if at >= length {
-                    at = 0;
-                }
-                if at == 0 {
-                    // By the time to live of now and of the pass's end: an edit may make it longer or shorter meanwhile.
-                    least = now.get().saturating_add(live_ms / 2);
-                    if ours {
-                        watch.began.store(now.get(), Ordering::Relaxed);
+            let due = stripe.blocks().filter(|first| stripe.watch_of(*first).quiet_until() <= now.get());
+            for first in due.take(most) {
+                let quiet_until = stripe.watch_of(first).quiet_until();
+                for number in stripe.block(first) {
+                    let (seen, end) = stripe.look_at(number);
+                    if State::of(seen) != State::Open || end > now.get() {
+                        continue;
+                    }
+                    let handle =
+                        Handle { index: number << STRIPE_BITS | stripe.number, generation: seen >> 8 };
+                    if let Some(held) = Slab::hold(stripe, stripe.record(number), handle, seen) {
+                        expired += 1;
+                        each(held);
                     }
                 }
-                let (seen, end) = stripe.look_at(at);
-                match State::of(seen) {
-                    State::Open if end <= now.get() => {
-                        let handle =
-                            Handle { index: at << STRIPE_BITS | stripe.number, generation: seen >> 8 };
-                        if let Some(held) = Slab::hold(stripe, stripe.record(at), handle, seen) {
-                            expired += 1;
-                            each(held);
-                        } else {
-                            least = least.min(end);
-                        }
-                    }
-                    State::Open | State::Busy => least = least.min(end),
-                    _ => {}
-                }
-                at += 1;
-                if at == length && ours {
-                    // What was opened behind the pass lives on for longer than half of its time.
-                    let opened_since = watch.began.load(Ordering::Relaxed).saturating_add(live_ms / 2);
-                    watch.quiet_until.store(least.min(opened_since), Ordering::Relaxed);
+                if stripe.watch_of(first).raise(quiet_until, stripe.first_end(first)) {
+                    stripe.note(first, stripe.first_end(first));
                 }
             }
-            if ours {
-                watch.at.store(at, Ordering::Relaxed);
-                watch.least.store(least, Ordering::Relaxed);
-                watch.busy.store(0, Ordering::Release);
+            if stripe.watch.raise(seen, stripe.quiet_until()) {
+                stripe.watch.note(stripe.quiet_until());
             }
         }
         expired
@@ -295,7 +270,7 @@ impl<'a> Held<'a> {
     #[inline(always)]
     pub(crate) fn ends_at(&self, end: Millis) {
         self.record.ends.set(end.get());
-        self.stripe.watch.note(end);
+        self.stripe.note(self.handle.index >> STRIPE_BITS, end.get());
     }
 
     /// Every counter taken from, in rank order, with what was charged outside the hold.

@@ -261,8 +261,18 @@ impl Engine {
     /// going on where the last call ended. How many there were.
     pub fn sweep(&self, now: Millis) -> u64 {
         let policy = self.policy.load();
-        let live_ms = policy.settings.permit_ttl_ms;
-        self.permits.overdue(now, SWEEP, live_ms, |held| self.expire(held, &policy, now))
+        self.permits.overdue(now, SWEEP, |held| self.expire(held, &policy, now))
+    }
+
+    /// Expire every permit that is past its time: what is refused after that is not refused for what is overdue.
+    ///
+    /// The call has no bound of its own, all calls together have one: a permit that is opened brings about one look at the
+    /// 256 records of its block, once its time has passed, and one expiry. Where nothing has come to its end since the
+    /// last call, there is one word of each ring to read, so a flood of refusals pays for nothing twice.
+    #[cold]
+    pub(crate) fn sweep_all(&self, now: Millis) {
+        let policy = self.policy.load();
+        self.permits.overdue(now, usize::MAX, |held| self.expire(held, &policy, now));
     }
 
     /// Those of these sealed counters that no permit follows any more, after overdue permits have expired. None where
@@ -331,8 +341,8 @@ impl Engine {
     }
 }
 
-/// How many records one bounded sweep looks at in each ring.
-const SWEEP: u32 = 4_096;
+/// How many blocks of records one bounded sweep looks at in each ring.
+const SWEEP: usize = 16;
 
 /// Bring a counter from what a permit in state `was` has put there to `real`.
 ///
