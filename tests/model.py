@@ -294,7 +294,7 @@ class Oracle(Permits):
         room = min((counter.room(now) for counter in limited), default=0) - stated
         violated = [entry for entry in chain if not entry[2].fits(now, asked[entry[2].kind])]
         if violated:
-            denied = refusal(violations(now, violated, asked))
+            denied = refusal(violations(now, violated, asked, self.given_back()))
             denied.shared = self.is_shared(request, denied)
             tokens = any(limit.kind == "tokens" for limit in denied.limits)
             helps = all(counter.fits(now, stated) for counter in limited)

@@ -13,7 +13,9 @@ Where more came in one window (sliding: one sub-window) than can be counted, it 
 from __future__ import annotations
 
 import calendar
-from dataclasses import dataclass
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 I64_MAX = 2**63 - 1
@@ -152,13 +154,23 @@ class Counter:
     def never(self, asked: int) -> bool:
         return asked > self.limit or self.limit == 0
 
-    def passes_at(self, now: int, asked: int) -> int | None:
-        """The first instant from which `asked` fits if nothing else comes; None where it never does."""
+    def passes_at(self, now: int, asked: int, ending: Iterable[tuple[Entry, int]] = ()) -> int | None:
+        """The first instant from which `asked` fits if nothing else comes; None where it never does.
+        `ending`: entries whose hold is given back, and when."""
         if self.never(asked):
             return None
         if self.fits(now, asked):
             return now
-        return min(at for at in self.sums("taken", now) if self.fits(at, asked))
+        ends = dict(ending)
+        instants = sorted({*self.sums("taken", now), *ends.values()})
+        later = {at: self.without([e for e, end in ends.items() if end <= at]) for at in instants}
+        return next(at for at in instants if later[at].fits(at, asked))
+
+    def without(self, ended: list[Entry]) -> Counter:
+        """What it will be when these holds have been given back."""
+        later = copy(self)
+        later.entries = [replace(e, held=0) if e in ended else e for e in self.entries]
+        return later
 
     # Changes
 

@@ -5,19 +5,23 @@ A permit knows its entries in the logs, so each step changes just those, or adds
 
 from __future__ import annotations
 
-from model_counter import Counter
+from model_counter import Counter, Entry
 from model_types import Allowed, Hold, MisuseError, Settings, Settled, Violation
 
 Chain = list[tuple[str, str, Counter]]
 NOTHING = {"tokens": 0, "requests": 0, "budget": 0}
 
 
-def violations(now: int, chain: Chain, asked: dict[str, int]) -> list[Violation]:
-    """These limits with their numbers, and how long `asked` has to wait for each."""
+def violations(
+    now: int, chain: Chain, asked: dict[str, int], given_back: list[tuple[Entry, int]]
+) -> list[Violation]:
+    """These limits with their numbers, and how long `asked` has to wait for each.
+    `given_back` says which holds end, and when."""
     limits = []
     for level, owner, counter in chain:
         least = asked[counter.kind]
-        passes_at = counter.passes_at(now, least)
+        ending = [(entry, at) for entry, at in given_back if entry in counter.entries]
+        passes_at = counter.passes_at(now, least, ending)
         limits.append(
             Violation(
                 counter.kind,
@@ -59,6 +63,12 @@ class Permits:
             p for p in self.permits if p.state == "open" or now < p.closed_at + self.settings.ttl_ms
         ]
         return len(overdue)
+
+    def given_back(self) -> list[tuple[Entry, int]]:
+        """Every hold that ends if nobody settles it, and when."""
+        if self.settings.on_expiry == "charge":
+            return []
+        return [(hold.entry, p.expires_at) for p in self.permits if p.state == "open" for hold in p.holds]
 
     def find(self, now: int, permit: Allowed) -> None:
         self.sweep(now)
@@ -134,7 +144,7 @@ class Permits:
             for hold in permit.holds
             if hold.counter in existing and hold.counter.room(now) < 0
         ]
-        return violations(now, over, NOTHING)
+        return violations(now, over, NOTHING, [])
 
     def release(self, now: int, permit: Allowed, request: bool = False) -> None:
         """What is held goes back, and the request as well where that is said."""

@@ -8,7 +8,7 @@
 use smallvec::SmallVec;
 
 use crate::answer::{Denial, HeldReason, Told, Violation};
-use crate::arena::{Arena, Counter};
+use crate::arena::{Arena, Counter, Slot};
 use crate::engine::Engine;
 use crate::permit::{Entry, Handle, Held, State};
 use crate::policy::{Key, Kind, Level, Limit, Limits, Policy, Settings, UnknownPrice};
@@ -325,7 +325,7 @@ impl Engine {
         now: Millis,
     ) -> (Vec<Violation>, Option<i64>) {
         let least = least(asked, settings);
-        let mut violations = Vec::new();
+        let mut refused = Vec::new();
         for line in &lines.list {
             let counter = &line.counter;
             counter.tidy(now);
@@ -333,9 +333,13 @@ impl Engine {
             let cap = line.limit.limit.min(counter.ceiling());
             let least = least[line.limit.kind as usize];
             if !admits(counter.total(word, now), least, cap) {
-                violations.push(self.violation(counter, line.limit, least, now));
+                refused.push((counter.newest(), cap, self.violation(counter, line.limit, least, now)));
             }
         }
+        if settings.give_back_on_expiry {
+            self.shorten_waits(&mut refused, now);
+        }
+        let violations: Vec<Violation> = refused.into_iter().map(|(.., violation)| violation).collect();
         let refused_tokens = violations.iter().any(|violation| violation.name.kind == Kind::Tokens);
         let fits = asked.most.filter(|_| settings.fit_deny && refused_tokens).and_then(|most| {
             let room = Engine::measure(lines, asked, settings, now).room;
@@ -347,6 +351,29 @@ impl Engine {
             helps.then(|| asked.expected + room.clamp(0, most))
         });
         (violations, fits)
+    }
+
+    /// Waits that end before the window does, where open permits come to their end and give back what they hold.
+    ///
+    /// Where more records than are looked at may hold something, the wait ends when the first of the others may: who asks
+    /// again then is told more. So it may be too short there, and is never too long.
+    fn shorten_waits(&self, refused: &mut [(Counter<'_>, i64, Violation)], now: Millis) {
+        // What only the end of the window helps has its wait already.
+        let mut refused: Vec<_> = refused
+            .iter_mut()
+            .filter(|(_, cap, violation)| {
+                violation.name.kind != Kind::Requests && admits(violation.used, violation.asked, *cap)
+            })
+            .collect();
+        let longest = refused.iter().filter_map(|(.., violation)| violation.wait_ms).max();
+        let Some(longest) = longest.filter(|longest| *longest > 0) else { return };
+        let counters: Vec<Slot> = refused.iter().map(|(counter, ..)| counter.slot()).collect();
+        let (endings, known_until) = self.endings(&counters, Millis::new(now.get().saturating_add(longest)));
+        let known_until = known_until.max(Millis::new(now.get() + 1));
+        for ((counter, cap, violation), endings) in refused.iter_mut().zip(endings) {
+            let at = counter.fits_at(now, violation.asked, *cap, &endings);
+            violation.wait_ms = at.map(|at| at.min(known_until).get().saturating_sub(now.get()).max(0));
+        }
     }
 
     /// What every line would show if `amount` had been taken from it.

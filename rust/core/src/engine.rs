@@ -313,7 +313,7 @@ impl Engine {
     ) -> Violation {
         let cap = limit.limit.min(counter.ceiling());
         let reading = counter.read_as(limit.kind, now);
-        let at = counter.fits_at(now, asked, cap);
+        let at = counter.fits_at(now, asked, cap, &[]);
         Violation {
             name: limit.name.clone(),
             limit: limit.limit,

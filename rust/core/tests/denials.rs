@@ -6,7 +6,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use common::{Still, admit, amounts, apply, engine, handle, key, limit, request, settings};
+use common::{Still, admit, amounts, apply, engine, handle, key, limit, request, settings, settle};
+use limen_core::engine::Engine;
+use limen_core::permit::Handle;
 use limen_core::policy::edit::Edit;
 use limen_core::policy::{Kind, Level, Settings, Window};
 use limen_core::request::{Amounts, Asked, RequestType};
@@ -88,14 +90,95 @@ fn what_would_fit_is_left_out_where_what_is_stated_does_not_fit_by_itself() {
     assert_eq!(fits(capped(0, 50)), None, "a counter that is full admits nothing, not even nothing");
 }
 
-#[test]
-fn a_wait_is_until_the_window_s_end_although_a_permit_may_expire_and_give_back_before() {
+/// An engine that gives back what expires after ten seconds, and a limit of 100 tokens.
+fn giving_back(per: &str, window: Window) -> Engine {
     let lenient = Settings { give_back_on_expiry: true, permit_ttl_ms: 10_000, ..settings() };
-    let engine = engine(lenient, &[key("k", vec![limit("r", Kind::Tokens, 100, "1m", Window::Fixed)])]);
-    let wanted = request(handle(&engine, "k"), "p", "m", amounts(Some(100), None));
-    admit(&engine, &wanted, 0).expect("room for all");
-    assert_eq!(admit(&engine, &wanted, 9_999).expect_err("all is held").wait_ms, Some(60_000 - 9_999));
-    admit(&engine, &wanted, 10_000).expect("what expired has been given back");
+    engine(lenient, &[key("k", vec![limit("r", Kind::Tokens, 100, per, window)])])
+}
+
+/// Until when `tokens` are refused, or None where they are not.
+fn refused_until(engine: &Engine, tokens: i64, now: i64) -> Option<i64> {
+    let wanted = request(handle(engine, "k"), "p", "m", amounts(Some(tokens), None));
+    let answer = engine.peek(&wanted, Millis::new(now), &Still::at(now)).expect("a good request");
+    let limen_core::answer::Answer::Denial(denial) = answer else { return None };
+    assert_eq!(denial.wait_ms, denial.limits[0].wait_ms);
+    Some(now + denial.wait_ms.expect("not for ever"))
+}
+
+fn hold(engine: &Engine, tokens: i64, now: i64) -> Handle {
+    let wanted = request(handle(engine, "k"), "p", "m", amounts(Some(tokens), None));
+    admit(engine, &wanted, now).expect("room").handle
+}
+
+#[test]
+fn a_wait_ends_when_enough_permits_have_given_back_what_they_hold() {
+    for window in [Window::Fixed, Window::Sliding] {
+        let engine = giving_back("1m", window);
+        for now in [0, 1, 2] {
+            hold(&engine, 30, now);
+        }
+        for (tokens, until) in
+            [(10, None), (11, Some(10_000)), (40, Some(10_000)), (41, Some(10_001)), (100, Some(10_002))]
+        {
+            assert_eq!(refused_until(&engine, tokens, 3), until, "{tokens} {window:?}");
+        }
+        assert_eq!(
+            (refused_until(&engine, 41, 10_000), refused_until(&engine, 41, 10_001)),
+            (Some(10_001), None)
+        );
+        assert_eq!(
+            (refused_until(&engine, 100, 10_001), refused_until(&engine, 100, 10_002)),
+            (Some(10_002), None)
+        );
+    }
+}
+
+#[test]
+fn a_wait_ends_with_the_window_where_that_comes_before_the_permits() {
+    for (window, first, second) in [(Window::Fixed, 5_000, 5_000), (Window::Sliding, 5_124, 9_072)] {
+        let engine = giving_back("5s", window);
+        hold(&engine, 60, 0);
+        hold(&engine, 40, 4_000);
+        assert_eq!(
+            (refused_until(&engine, 1, 4_500), refused_until(&engine, 61, 4_500)),
+            (Some(first), Some(second))
+        );
+    }
+}
+
+#[test]
+fn what_is_used_is_not_given_back_by_anybody() {
+    let engine = giving_back("1m", Window::Fixed);
+    settle(&engine, hold(&engine, 50, 0), 50, 0, 1).expect("open");
+    hold(&engine, 50, 2);
+    assert_eq!((refused_until(&engine, 50, 3), refused_until(&engine, 51, 3)), (Some(10_002), Some(60_000)));
+}
+
+#[test]
+fn a_wait_follows_a_hold_that_an_edit_has_carried_over() {
+    let engine = giving_back("1m", Window::Fixed);
+    hold(&engine, 100, 0);
+    apply(&engine, &[key("k", vec![limit("r", Kind::Tokens, 100, "1h", Window::Sliding)])], 1);
+    assert_eq!(refused_until(&engine, 100, 2), Some(10_000));
+}
+
+#[test]
+fn a_wait_is_not_too_long_where_more_permits_hold_something_than_are_looked_at() {
+    let engine = giving_back("1h", Window::Fixed);
+    apply(&engine, &[key("others", vec![])], 0);
+    let others = request(handle(&engine, "others"), "p", "m", amounts(None, None));
+    for place in 0..40_000 {
+        admit(&engine, &others, place / 10_000).expect("nothing limits it");
+    }
+    hold(&engine, 100, 3);
+    let until = refused_until(&engine, 1, 4).expect("all is held");
+    assert!((10_000..=10_003).contains(&until), "{until}");
+    let mut now = 4;
+    while let Some(until) = refused_until(&engine, 1, now) {
+        assert!(until > now);
+        now = until;
+    }
+    assert_eq!(now, 10_003, "who asks again when he is told comes in at the first instant");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::sync::Ordering;
 use crate::units::Millis;
 use crate::window::fixed::{Fixed, total_at};
 use crate::window::sliding::Sliding;
-use crate::window::{Reading, SEALED, Take, UNSEEDED, amount_of, epoch_of, flags_of};
+use crate::window::wait::{Ending, fits_at};
+use crate::window::{Reading, SEALED, Take, UNSEEDED, admits, amount_of, epoch_of, flags_of};
 
 impl<'a> Counter<'a> {
     #[inline(always)]
@@ -113,17 +114,22 @@ impl<'a> Counter<'a> {
         take
     }
 
-    /// When `asked` fits if nothing else comes; None where it never does.
-    pub(crate) fn fits_at(&self, now: Millis, asked: i64, limit: i64) -> Option<Millis> {
+    /// When `asked` fits if nothing else comes, and what the `endings` say is given back; None where it never does.
+    pub(crate) fn fits_at(&self, now: Millis, asked: i64, limit: i64, endings: &[Ending]) -> Option<Millis> {
         if limit <= 0 || asked > limit {
             return None;
         }
         let current = self.newest();
         current.look();
-        if current.is_sliding() {
-            return current.sliding().fits_at(now, asked, limit);
+        let leaving = if current.is_sliding() {
+            current.sliding().leaving(now)
+        } else {
+            vec![current.fixed().leaving(now)]
+        };
+        if admits(leaving.iter().map(|window| window.total).sum(), asked, limit) {
+            return Some(now);
         }
-        Some(current.read(now).reset)
+        fits_at(leaving, endings, asked, limit)
     }
 
     pub(crate) fn read(&self, now: Millis) -> Reading {

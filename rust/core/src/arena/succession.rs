@@ -9,7 +9,7 @@ use crate::window::{Met, UNSEEDED, amount_of, epoch_of, flags_of};
 
 impl<'a> Counter<'a> {
     /// The counter that counts now; where there is none any more, the last that did.
-    pub(super) fn newest(&self) -> Counter<'a> {
+    pub(crate) fn newest(&self) -> Counter<'a> {
         self.follow().unwrap_or_else(|last| last)
     }
 
@@ -20,6 +20,17 @@ impl<'a> Counter<'a> {
             counter = counter.next().ok_or(counter)?;
         }
         Ok(counter)
+    }
+
+    /// Where what was taken in `epoch` counts now, and in which window.
+    pub(crate) fn whereabouts(&self, mut epoch: Epoch) -> Option<(Slot, Epoch)> {
+        let mut counter = *self;
+        while Counter::is_sealed(counter.look()) {
+            let next = counter.next()?;
+            epoch = next.carried(&counter, epoch)?;
+            counter = next;
+        }
+        Some((counter.slot(), epoch))
     }
 
     pub(super) fn next(&self) -> Option<Counter<'a>> {

@@ -178,6 +178,13 @@ impl Stripe {
         self.block(first).map(end).min().unwrap_or(i64::MAX)
     }
 
+    /// A block was looked at whose watch was at `quiet_until` before.
+    pub(super) fn looked_at(&self, first: u32, quiet_until: i64) {
+        if self.watch_of(first).raise(quiet_until, self.first_end(first)) {
+            self.note(first, self.first_end(first));
+        }
+    }
+
     /// The state word of a record and when its permit ends.
     pub(super) fn look_at(&self, number: u32) -> (u64, i64) {
         let record = self.record(number);

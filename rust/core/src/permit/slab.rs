@@ -23,6 +23,9 @@ use crate::units::Millis;
 const STRIPE_BITS: u32 = sized(3, 0);
 const STRIPES: usize = 1 << STRIPE_BITS;
 
+/// Blocks of records that are looked at for what will be given back, at most.
+pub(super) const LOOKED_AT: usize = 64;
+
 /// How often a look over all permits waits for one that is in the middle of a step.
 const PATIENCE: u32 = sized(256, 2);
 
@@ -196,15 +199,37 @@ impl Slab {
                         each(held);
                     }
                 }
-                if stripe.watch_of(first).raise(quiet_until, stripe.first_end(first)) {
-                    stripe.note(first, stripe.first_end(first));
-                }
+                stripe.looked_at(first, quiet_until);
             }
             if stripe.watch.raise(seen, stripe.quiet_until()) {
                 stripe.watch.note(stripe.quiet_until());
             }
         }
         expired
+    }
+
+    /// Hold each open permit that ends before `until`, in the blocks that end first. From the instant that is returned on
+    /// there may be others, in blocks that were not looked at.
+    pub(crate) fn ending(&self, until: Millis, mut each: impl FnMut(Held<'_>)) -> Millis {
+        let mut blocks = Vec::new();
+        for stripe in self.stripes.iter().filter(|stripe| stripe.watch.quiet_until() < until.get()) {
+            let quiet = stripe.blocks().map(|first| (stripe.watch_of(first).quiet_until(), stripe, first));
+            blocks.extend(quiet.filter(|(quiet_until, ..)| *quiet_until < until.get()));
+        }
+        blocks.sort_unstable_by_key(|(quiet_until, ..)| *quiet_until);
+        let known_until = blocks.get(LOOKED_AT).map_or(until.get(), |(quiet_until, ..)| *quiet_until);
+        for (quiet_until, stripe, first) in blocks.into_iter().take(LOOKED_AT) {
+            for number in stripe.block(first) {
+                let (seen, end) = stripe.look_at(number);
+                if State::of(seen) == State::Open && end < known_until {
+                    let handle =
+                        Handle { index: number << STRIPE_BITS | stripe.number, generation: seen >> 8 };
+                    Slab::hold(stripe, stripe.record(number), handle, seen).map(&mut each);
+                }
+            }
+            stripe.looked_at(first, quiet_until);
+        }
+        Millis::new(known_until)
     }
 
     /// Records that there are.

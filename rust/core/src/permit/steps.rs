@@ -45,7 +45,7 @@ impl Record {
 
 /// What a permit holds on a counter of this kind.
 #[inline(always)]
-fn held_on(record: &Record, kind: Kind) -> i64 {
+pub(super) fn held_on(record: &Record, kind: Kind) -> i64 {
     match kind {
         Kind::Tokens => record.tokens.get(),
         Kind::Requests => 1,
@@ -203,7 +203,7 @@ impl Engine {
                     asked: 0,
                     reset_at: reading.reset,
                     wait_ms: counter
-                        .fits_at(now, 0, name.limit)
+                        .fits_at(now, 0, name.limit, &[])
                         .map(|at| at.get().saturating_sub(now.get()).max(0)),
                     name,
                 });

@@ -9,6 +9,7 @@
 //! informs and never decides; `held` is the difference. A reader takes `used` first: the other order could pair an
 //! old total with a newer, larger `used`.
 
+use super::wait::Leaving;
 use super::{
     Met, Reading, SEALED, ShapeWords, Take, UNSEEDED, admits, amount_of, count_of, counted, epoch_of,
     flags_of, moved, pack,
@@ -178,6 +179,14 @@ impl Fixed<'_> {
         let used = if epoch_of(used) == epoch { amount_of(used).min(total) } else { 0 };
         let lattice = self.shape.lattice();
         Reading { used, held: total - used, start: lattice.start(epoch), reset: lattice.end(epoch) }
+    }
+
+    /// What counts at `now`.
+    pub(crate) fn leaving(&self, now: Millis) -> Leaving {
+        let word = self.word.load();
+        let (epoch, total) = current(word, self.shape, now);
+        let overflown = epoch_of(word) == epoch && count_of(word).is_none();
+        Leaving { epoch, total, at: self.shape.lattice().end(epoch), overflown }
     }
 
     /// Close both words for ever and give what they hold: (taken, used in the same window). Any number of callers get

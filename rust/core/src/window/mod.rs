@@ -8,6 +8,7 @@ pub mod fixed;
 mod ring;
 pub mod single;
 pub mod sliding;
+pub(crate) mod wait;
 
 use crate::period::{Epoch, Lattice};
 use crate::sync::{AtomicI64, Ordering};

@@ -20,6 +20,7 @@ pub(crate) use super::ring::{SLOT_MAX, check_limit};
 
 use super::fixed::seal_word;
 use super::ring::{EMPTY, Slot, State, TAG_MASK, moved};
+use super::wait::{self, Leaving};
 use super::{Met, Reading, SEALED, Take, admits, amount_of, epoch_of, flags_of, pack};
 use crate::period::Epoch;
 use crate::sync::Word;
@@ -320,17 +321,19 @@ impl Sliding<'_> {
 
     /// The first instant at which `asked` fits if nothing else comes; None where it never does.
     pub(crate) fn fits_at(&self, now: Millis, asked: i64, limit: i64) -> Option<Millis> {
-        let mut total: i64 = self.live_slots(now).map(|(_, slot)| slot.total).sum();
-        if admits(total, asked, limit) {
-            return Some(now);
-        }
-        for (q, slot) in self.live_slots(now) {
-            total -= slot.total;
-            if admits(total, asked, limit) {
-                return Some(self.ring.leaves(q));
-            }
-        }
-        None
+        let fits = admits(self.live_total(now), asked, limit);
+        if fits { Some(now) } else { wait::fits_at(self.leaving(now), &[], asked, limit) }
+    }
+
+    /// What counts at `now`, by sub-windows.
+    pub(crate) fn leaving(&self, now: Millis) -> Vec<Leaving> {
+        let leaving = |(q, slot): (i64, Slot)| Leaving {
+            epoch: Epoch::from_raw(q),
+            total: slot.total,
+            at: self.ring.leaves(q),
+            overflown: slot.total == SLOT_MAX,
+        };
+        self.live_slots(now).map(leaving).collect()
     }
 
     /// Take everything that is used out of the window.

@@ -193,13 +193,23 @@ impl Counter {
         total + i128::from(asked) <= i128::from(self.limit) && total < i128::from(self.limit)
     }
 
-    /// From when on `asked` fits if nothing else comes; None where it never does.
-    pub fn passes_at(&self, now: i64, asked: i64) -> Option<i64> {
+    /// From when on `asked` fits if nothing else comes; None where it never does. `ending`: entries whose hold is given back,
+    /// and when.
+    pub fn passes_at(&self, now: i64, asked: i64, ending: &[(usize, i64)]) -> Option<i64> {
         if self.limit == 0 || asked > self.limit {
             return None;
         }
-        let leaving = self.sums(now).into_keys();
-        [now].into_iter().chain(leaving).find(|at| self.fits(*at, asked))
+        let mut instants: Vec<i64> = self.sums(now).into_keys().collect();
+        instants.extend(ending.iter().map(|(_, at)| *at));
+        instants.push(now);
+        instants.sort_unstable();
+        let mut later = self.clone();
+        instants.into_iter().find(|at| {
+            for (entry, _) in ending.iter().filter(|(_, end)| end <= at) {
+                later.set(*entry, later.entries[*entry].used, 0);
+            }
+            later.fits(*at, asked)
+        })
     }
 
     /// A new entry, at the counter's own time.

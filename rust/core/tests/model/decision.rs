@@ -22,7 +22,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    pub fn of(counter: &Counter, asked: i64, now: i64) -> Violation {
+    pub fn of(counter: &Counter, asked: i64, now: i64, ending: &[(usize, i64)]) -> Violation {
         let shown = counter.shown(now);
         Violation {
             kind: counter.kind,
@@ -34,7 +34,7 @@ impl Violation {
             held: shown.held,
             asked,
             reset_at: shown.reset_at,
-            wait_ms: counter.passes_at(now, asked).map(|at| at - now),
+            wait_ms: counter.passes_at(now, asked, ending).map(|at| at - now),
         }
     }
 }
@@ -173,9 +173,12 @@ impl Model {
         };
         let tokens = || counters().filter(|counter| counter.kind == Kind::Tokens);
         let room = tokens().map(|counter| (counter.limit - counter.total(now)).saturating_sub(stated)).min();
-        let violated = counters().filter(|counter| !counter.fits(now, least(counter.kind)));
-        let limits: Vec<Violation> =
-            violated.map(|counter| Violation::of(counter, least(counter.kind), now)).collect();
+        let violated = chain.iter().filter_map(|number| {
+            let counter = &self.counters[*number];
+            let least = least(counter.kind);
+            (!counter.fits(now, least)).then(|| Violation::of(counter, least, now, &self.ending(*number)))
+        });
+        let limits: Vec<Violation> = violated.collect();
         if !limits.is_empty() {
             let on_tokens = limits.iter().any(|limit| limit.kind == Kind::Tokens);
             // A number fits where what is stated does.

@@ -123,6 +123,14 @@ impl Model {
         }
     }
 
+    /// What open permits will give back to a counter: the entry, and when.
+    pub fn ending(&self, counter: Number) -> Vec<(usize, i64)> {
+        let gives_back = self.settings.give_back_on_expiry && self.counters[counter].kind != Kind::Requests;
+        let open = self.permits.iter().filter(|permit| gives_back && permit.state == State::Open);
+        let holds = open.flat_map(|permit| permit.holds.iter().map(|hold| (hold, permit.given.expires_at)));
+        holds.filter(|(hold, _)| hold.counter == counter).map(|(hold, end)| (hold.entry, end)).collect()
+    }
+
     /// Whether an expired permit may still be corrected.
     pub fn has_correctable(&self) -> bool {
         self.permits.iter().any(|permit| permit.state == State::Expired && !permit.forgotten)
@@ -237,7 +245,7 @@ impl Model {
                 self.exists(*number) && self.counters[*number].total(now) > self.counters[*number].limit
             })
             .collect();
-        Ok(over.into_iter().map(|number| Violation::of(&self.counters[number], 0, now)).collect())
+        Ok(over.into_iter().map(|number| Violation::of(&self.counters[number], 0, now, &[])).collect())
     }
 
     pub fn release(&mut self, place: usize, request: bool, now: i64) -> Result<(), Code> {

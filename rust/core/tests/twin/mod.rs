@@ -312,9 +312,6 @@ impl Twin {
         assert!(wait > 0, "it was refused, and now it would pass");
         let instant = self.now + wait;
         let something_else_comes = self.model.next_expiry().is_some_and(|expiry| expiry <= instant);
-        if self.model.settings.give_back_on_expiry && something_else_comes {
-            return;
-        }
         let refused_at = self.now;
         for (at, passes) in [(instant - 1, false), (instant, true)] {
             if something_else_comes {
