@@ -76,6 +76,8 @@ FORK = """
 import gc, os, sys, time, limen
 engine = limen.Engine.open(sys.argv[1])
 made = engine.customers.create({"name": "before"})
+lock = engine._book.keeper._writer._closing
+lock.acquire()  # as another thread might have at that moment
 pid = os.fork()
 if pid == 0:
     codes = []
@@ -88,6 +90,7 @@ if pid == 0:
     gc.collect()
     print(codes, flush=True)
     sys.exit(0)
+lock.release()
 os.waitpid(pid, 0)
 for n in range(50):
     engine.customers.create({"name": f"after {n}"})
@@ -155,6 +158,16 @@ def lose(path: Path) -> None:
     path.unlink()
 
 
+def zero(needle: bytes) -> Callable[[Path], None]:
+    """The page that holds this, whichever it is."""
+
+    def damage(path: Path) -> None:
+        data = path.read_bytes()
+        at(data.index(needle) // 4096 * 4096, b"\0" * 4096)(path)
+
+    return damage
+
+
 def sql(statement: str) -> Callable[[Path], None]:
     def damage(path: Path) -> None:
         with sqlite3.connect(path) as connection:
@@ -182,6 +195,8 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
     "a page of noise": ("store_damaged", at(5 * 4096, bytes(range(256)) * 16)),
     "the last page": ("store_damaged", at(-4096, b"\xff" * 4096)),
     "the schema": ("store_damaged", at(100, b"\xff" * 200)),
+    "a page of the audit": ("store_damaged", zero(b'"name":"customer 150"')),
+    "a provider key that is named": ("store_damaged", sql("DELETE FROM records WHERE kind = 'provider_key'")),
     "a changed byte in a row": ("store_damaged", flip(b"customer 77")),
     "a changed byte in a number": ("store_damaged", flip(b"sequence.record")),
     "a row that is no record": ("store_damaged", sql("UPDATE records SET data = x'00' WHERE row = 3")),
@@ -203,6 +218,12 @@ def test_a_damaged_store_is_refused_with_its_name_and_never_begins_at_zero(
         assert f"limen doctor {store}" in error.message
     assert (image(store) if store.exists() else None) == before
     refused(lambda: limen.Engine.open(store), code)
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "limen.db").touch()
+    error = refused(lambda: limen.Engine.open(tmp_path / "limen.db"), "store_damaged")
+    assert "it is empty, and a store never is" in error.message
 
 
 def test_a_torn_log_loses_nothing_that_was_synced_before_it(store: Path) -> None:
