@@ -31,7 +31,7 @@ class Kept(Furnished):
         )
 
     def still(self) -> list[Any]:
-        """Everything that reads show, but for usage: windows begin anew with the counters."""
+        """Everything that reads show, but for usage: that is not kept."""
         single = [getattr(self.engine, word).get(id) for word, id in self.everything()]
         return [without(plain(answer)) for answer in (*map(model_of, picture(self.engine)), *single)]
 
@@ -53,7 +53,7 @@ def model_of(data: bytes) -> Any:
     return json.loads(data)
 
 
-STANDS = {"created_at", "updated_at"}
+STANDS = {"created_at", "updated_at", "last_reset", "token_last_reset", "request_last_reset"}
 
 
 def without(value: Any) -> Any:
