@@ -10,9 +10,11 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("house", "rows", "twin")
+pytest.register_assert_rewrite("house", "over_http", "rows", "twin")
 
-from house import House, Stores  # noqa: E402  (after the line above, which makes its assertions tell what they saw)
+from over_http import OverHttp  # noqa: E402  (after the line above, which makes assertions tell what they saw)
+
+from house import House, Stores  # noqa: E402  (as above)
 
 settings.register_profile(
     "ci",
@@ -28,33 +30,38 @@ settings.register_profile("quick", settings.get_profile("ci"), max_examples=100)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-BOTH = {"test_entities_edits", "test_entities_lists", "test_entities_merge", "test_entities_references"}
-BOTH |= {
-    "test_entities_secrets",
-    "test_entities_rules",
-    "test_entities_overrides",
-    "test_config_file",
-    "test_audit",
-}
-"""Files whose rows run twice: on engines in memory, and on engines that are kept in a store."""
+WAYS = dict.fromkeys(
+    (
+        *("test_entities_edits", "test_entities_lists", "test_entities_merge", "test_entities_references"),
+        *("test_entities_secrets", "test_entities_rules", "test_entities_overrides", "test_audit"),
+    ),
+    ("memory", "store", "http"),
+)
+WAYS |= dict.fromkeys(("test_bad_input_bodies", "test_bad_input_rules"), ("memory", "http"))
+WAYS["test_config_file"] = ("memory", "store")
+"""Files whose rows go several ways: to engines in memory, to stored ones, and through HTTP."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.module.__name__ in BOTH:
-        metafunc.parametrize("kept_in", ["memory", "store"], indirect=True)
+    ways = WAYS.get(metafunc.module.__name__)
+    if ways:
+        metafunc.parametrize("way", ways, indirect=True)
 
 
 @pytest.fixture(autouse=True)
-def kept_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Where the engines of a test keep their configuration."""
-    if getattr(request, "param", "memory") == "memory":
-        yield
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where the engines of a test keep their configuration, and by which door they are asked."""
+    name = getattr(request, "param", "memory")
+    if name == "http":
+        monkeypatch.setattr("house.DOOR", OverHttp)
+    if name != "store":
+        yield name
         return
     # In memory where there is such a file system: what is proved here is not the disk.
     with TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
         stores = Stores(Path(folder))
         monkeypatch.setattr("house.STORES", stores)
-        yield
+        yield name
         for engine in stores.engines:
             engine.close()
 

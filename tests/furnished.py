@@ -117,3 +117,8 @@ LISTS = (
 def picture(engine: Any) -> list[bytes]:
     """Everything that reads show, as bytes."""
     return [model.to_json(getattr(engine, word).list()) for word in LISTS]
+
+
+def dump(engine: Any) -> Any:
+    """Everything that is kept, as it is kept, and every counter: quicker than a picture."""
+    return {kind: dict(kept) for kind, kept in engine._book.records.items()}, engine.snapshot()

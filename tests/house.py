@@ -22,9 +22,10 @@ START = 1_704_067_200_000
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
-def make_engine(**options: Any) -> limen.Engine:
-    """In memory, or in a store where `kept_in` of conftest.py says so."""
-    return limen.Engine(**options) if STORES is None else STORES.open(**options)
+def make_engine(**options: Any) -> Any:
+    """In memory, or in a store, or behind its own HTTP face, as `way` of conftest.py says."""
+    engine = limen.Engine(**options) if STORES is None else STORES.open(**options)
+    return engine if DOOR is None else DOOR(engine)
 
 
 class Stores:
@@ -41,6 +42,7 @@ class Stores:
 
 
 STORES: Stores | None = None
+DOOR: Callable[[limen.Engine], Any] | None = None
 
 
 class House:

@@ -260,7 +260,7 @@ UPDATES = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def bench() -> Furnished:
     return Furnished()
 
@@ -427,7 +427,11 @@ def test_every_fault_of_a_body_is_named_in_one_run(bench: Furnished) -> None:
     }
 
 
-def test_a_body_of_a_million_unknown_fields_makes_a_bounded_list_of_faults(bench: Furnished) -> None:
+def test_a_body_of_a_million_unknown_fields_makes_a_bounded_list_of_faults(
+    bench: Furnished, way: str
+) -> None:
+    if way == "http":
+        pytest.skip("an error body tells of a hundred")
     fault = refused(lambda: bench.engine.customers.create({f"f{n}": n for n in range(5000)}))
     assert len(fault.faults) == 1000
 

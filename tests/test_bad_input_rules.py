@@ -161,7 +161,7 @@ UNKNOWN = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def bench() -> Furnished:
     return Furnished()
 

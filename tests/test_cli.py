@@ -113,6 +113,17 @@ def test_the_demo_is_a_whole_small_company() -> None:
         assert len(models - {"*"}) > 3
 
 
+def test_the_start_says_whether_anyone_may_administer() -> None:
+    said = "no admin credentials"
+    for more in ({}, {"LIMEN_ADMIN_TOKEN": "t"}, {"LIMEN_ADMIN_USER": "u", "LIMEN_ADMIN_PASSWORD": "p"}):
+        with serving("--port", "0", "--db", ":memory:", **more) as (process, address):
+            client = http.client.HTTPConnection(address.removeprefix("http://"), timeout=WAIT)
+            client.request("GET", "/api/keys")
+            assert client.getresponse().status == (401 if more else 200)
+            client.close()
+        assert any(said in line for line in process.printed) == (not more)
+
+
 def test_a_stop_waits_for_the_request_that_is_under_way(tmp_path: Path) -> None:
     file = policy(tmp_path)
     with serving("--config", file, "--port", "0") as (process, address):

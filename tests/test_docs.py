@@ -6,6 +6,7 @@ import doctest
 import inspect
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from limen.demo import curl_lines
 from limen.errors import TABLE
 from limen.resources.config_file import check
 from limen.settings import Settings
+from test_cli import WAIT, environment, serving
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -64,7 +66,7 @@ def test_the_json_blocks_are_files_without_faults() -> None:
 
 def test_the_commands_use_what_there_is() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    serve, every_test = blocks("sh")
+    serve, every_test, _ = blocks("sh")
     for command in (serve, every_test):
         (named,) = re.findall(r"pip install -q '\.\[(\w+)\]'", command)
         assert named in extras
@@ -72,6 +74,30 @@ def test_the_commands_use_what_there_is() -> None:
     options = [word for option in main.commands[words[0]].params for word in option.opts]
     assert [word for word in words[1:] if word not in options] == []
     assert every_test.rstrip().endswith("cargo test -q && .venv/bin/pytest -q")
+
+
+def test_the_lines_that_administer_do_so() -> None:
+    """The server that the block starts is started here, and its lines go to where that one listens."""
+    start, *lines = blocks("sh")[2].splitlines()
+    assert start.startswith("export LIMEN_ADMIN_TOKEN=")
+    assert start.endswith(" && limen serve")
+    token = start.removeprefix("export LIMEN_ADMIN_TOKEN=").partition(" ")[0]
+    with serving("--port", "0", "--db", ":memory:", LIMEN_ADMIN_TOKEN=token) as (_, address):
+        answers = []
+        for line in lines:
+            asked = line.replace("localhost:8080", address.removeprefix("http://"))
+            done = subprocess.run(
+                asked,
+                shell=True,
+                capture_output=True,
+                text=True,
+                timeout=WAIT,
+                env=environment(LIMEN_ADMIN_TOKEN=token),
+            )
+            answers.append(json.loads(done.stdout))
+    created, listed = answers
+    assert created["message"] == "customer created"
+    assert [found["id"] for found in listed["customers"]] == [created["customer"]["id"]]
 
 
 def test_ci_begins_with_the_tests_of_the_readme() -> None:

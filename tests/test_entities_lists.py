@@ -12,7 +12,7 @@ from house import SECOND, House, refused
 from limen import model
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def bench() -> House:
     """Keys c, a, B, d, made in this order, a second apart."""
     house = House()

@@ -97,23 +97,48 @@ def internal_error() -> Reply:
     return reply
 
 
+def test_an_admin_route_that_fails_tells_nothing_of_it() -> None:
+    door = Door()
+    door.engine.customers.list = lambda **_: {}["a secret of the server"]
+    reply = door.call("GET", CUSTOMERS)
+    assert (reply.status, reply.code) == (500, "internal_error")
+    assert b"secret" not in reply.content
+
+
 def conflict() -> limen.LimenError:
     furnished = Furnished()
     return raised(lambda: furnished.engine.model_configs.create({"model_name": "m", "provider": "p"}))
 
 
 TOKENS = (10, "1d")
+ADMINS = [
+    {"name": "a", "token": "an-admin-token"},
+    {"name": "r", "token": "a-reader-s-token", "role": "read"},
+]
+CUSTOMERS = "/api/governance/customers"
+
+
+def administers(method: str, token: str, times: int = 1) -> Reply:
+    door = Door(admin_tokens=ADMINS)
+    replies = [
+        door.call(method, CUSTOMERS, [b"{}"], {"authorization": f"Bearer {token}"}) for _ in range(times)
+    ]
+    return replies[-1]
+
+
 ROWS: dict[str, Callable[[], Any]] = {
     "invalid_request": lambda: raised(lambda: House().engine.customers.create({"name": ""})),
     "virtual_key_required": lambda: House().engine.admit(None, "m"),
     "virtual_key_not_found": lambda: House().engine.admit("sk-bf-nobody", "m"),
     "gateway_token_required": lambda: Door().post("/v1/admit", {"virtual_key_id": "bot", "model": "m"}),
+    "admin_required": lambda: administers("GET", "wrong"),
     "price_unknown": lambda: (house := House()).admit(house.key(budget=(1, "1d"))),
     "budget_exceeded": lambda: limited(budget=(10, "1d")),
     "virtual_key_blocked": lambda: (house := House()).admit(house.key(is_active=False)),
     "provider_blocked": lambda: (house := House()).admit(house.key(), provider="other"),
     "model_blocked": lambda: (house := House()).admit(house.key(provider_configs=[{"provider": "p"}])),
     "mcp_tool_blocked": lambda: (house := House()).admit(house.key(), mcp_tool="files/read"),
+    "read_only": lambda: administers("POST", "a-reader-s-token"),
     "not_found": lambda: raised(lambda: House().engine.teams.get("nobody")),
     "permit_not_found": lambda: raised(lambda: House().engine.settle("pmt_forged", tokens=1)),
     "method_not_allowed": lambda: Door().call("GET", "/v1/admit"),
@@ -121,12 +146,14 @@ ROWS: dict[str, Callable[[], Any]] = {
     "permit_closed": lambda: raised(settled()[1].release),
     "settle_conflict": lambda: raised(lambda: settled()[1].settle(tokens=6)),
     "id_conflict": id_conflict,
+    "precondition_failed": lambda: Door().call("DELETE", f"{CUSTOMERS}/nobody", headers={"if-match": "*"}),
     "body_too_large": lambda: Door().post("/v1/admit", b" " * (app.BODY_MOST + 1)),
     "unsupported_media_type": lambda: Door().post("/v1/admit", {}, {"content-type": "text/plain"}),
     "foreign_host": lambda: Door().post("/v1/admit", {}, {"host": "evil.example"}),
     "token_limited": lambda: limited(tokens=TOKENS),
     "request_limited": lambda: limited(requests=(1, "1d")),
     "rate_limited": lambda: limited(tokens=TOKENS, requests=(1, "1d")),
+    "too_many_logins": lambda: administers("GET", "wrong", times=11),
     "internal_error": internal_error,
     "engine_closed": engine_closed,
     "too_many_permits": too_many_permits,

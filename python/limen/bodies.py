@@ -379,3 +379,32 @@ class UpdatePricingOverrideRequest(Body, kw_only=True):
     patch: PricingPatch | UnsetType = UNSET
     free: bool | UnsetType = UNSET
     confirm: bool | UnsetType | None = UNSET
+
+
+class RotateRequest(Body, kw_only=True):
+    """For how many seconds the value that is replaced stays good, at most 30 days."""
+
+    grace: int = 0
+
+
+class ResetRequest(Body, kw_only=True):
+    """Why usage is set to zero."""
+
+    reason: str
+
+
+class CreditRequest(Body, kw_only=True):
+    """By how many dollars usage is lowered (negative: raised), and why."""
+
+    amount: Dollars
+    reason: str
+
+
+class CreateProviderRequest(Body, kw_only=True):
+    """A provider, by its name."""
+
+    name: str
+
+
+class UpdateKnownProviderRequest(Body, kw_only=True):
+    """Nothing of it can be changed: its limits and its keys have routes of their own."""

@@ -85,7 +85,8 @@ def check(file: Path) -> None:
 \b
 Environment:
   LIMEN_ADMIN_TOKEN      (or LIMEN_ADMIN_USER and LIMEN_ADMIN_PASSWORD) the admin's
-                         credentials; without any, only loopback is served
+                         credentials, beside admin_tokens of the settings; without
+                         any, administration is open and only loopback is served
   LIMEN_SECRET_KEY       (or LIMEN_SECRET_KEY_FILE) 32 bytes in base64: the key that
                          encrypts secrets of provider keys in the store
 """
@@ -128,7 +129,7 @@ def serve(
     tls_key: Path | None,
     workers: int,
 ) -> None:
-    """Answer /v1/admit, /v1/settle and the others over HTTP.
+    """Decide over HTTP (/v1) and administer (/api).
 
     It prints one line with its address when it answers, and ends with SIGTERM or SIGINT, after the requests
     that are under way. The configuration is kept in the store, the usage in memory. One process has a store.
@@ -162,10 +163,9 @@ def serve(
         elif config:
             for warning in _load(engine, config, prune).warnings:
                 click.echo(f"{config}: warning: {warning}", err=True)
-        if not demo and not engine.virtual_keys.list(limit=0).total_count:
-            click.echo("the policy has no virtual key: every one is unknown", err=True)
-        kept = "everything" if demo or db == ":memory:" else f"the configuration is in {db}; usage"
-        click.echo(f"{kept} is kept in memory: every start begins with unused limits", err=True)
+        _say_what_is_served(engine, ":memory:" if demo else db)
+        if not start.administrators(engine.settings):
+            click.echo("no admin credentials: whoever reaches this address from here administers", err=True)
 
         def ready(address: str) -> None:
             click.echo(f"limen serves {address}")
@@ -180,6 +180,13 @@ def serve(
             start.run(engine, place, ready)
         except start.Refusal as refusal:
             end(refusal.exit_code, str(refusal))
+
+
+def _say_what_is_served(engine: limen.Engine, db: str) -> None:
+    if not engine.virtual_keys.list(limit=0).total_count:
+        click.echo("the policy has no virtual key: every one is unknown", err=True)
+    kept = "everything" if db == ":memory:" else f"the configuration is in {db}; usage"
+    click.echo(f"{kept} is kept in memory: every start begins with unused limits", err=True)
 
 
 def _open(db: str) -> limen.Engine:

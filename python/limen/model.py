@@ -30,20 +30,25 @@ from limen.bodies import (
     CreatePricingOverrideRequest as CreatePricingOverrideRequest,
     CreateProviderConfigRequest as CreateProviderConfigRequest,
     CreateProviderKeyRequest as CreateProviderKeyRequest,
+    CreateProviderRequest as CreateProviderRequest,
     CreateRateLimitRequest as CreateRateLimitRequest,
     CreateRoutingRuleRequest as CreateRoutingRuleRequest,
     CreateTeamRequest as CreateTeamRequest,
     CreateVirtualKeyRequest as CreateVirtualKeyRequest,
+    CreditRequest as CreditRequest,
     Dollars as Dollars,
     EnvVarRequest as EnvVarRequest,
     MatchType as MatchType,
     OverrideScope as OverrideScope,
     PricedType as PricedType,
     PricingPatch as PricingPatch,
+    ResetRequest as ResetRequest,
+    RotateRequest as RotateRequest,
     RoutingTarget as RoutingTarget,
     RuleScope as RuleScope,
     UpdateBudgetRequest as UpdateBudgetRequest,
     UpdateCustomerRequest as UpdateCustomerRequest,
+    UpdateKnownProviderRequest as UpdateKnownProviderRequest,
     UpdateLimits as UpdateLimits,
     UpdateMCPConfigRequest as UpdateMCPConfigRequest,
     UpdateModelConfigRequest as UpdateModelConfigRequest,
@@ -339,6 +344,14 @@ class PricingOverride(Answer, kw_only=True):
     warnings: list[str] | UnsetType = UNSET
 
 
+class Provider(Answer, kw_only=True):
+    """A provider that is known, and its keys, masked."""
+
+    name: str
+    keys: list[TableKey]
+    warnings: list[str] | UnsetType = UNSET
+
+
 class VirtualKeyQuotaResponse(Answer, kw_only=True):
     """What the holder of a virtual key may see of it."""
 
@@ -400,6 +413,12 @@ class ListProviderGovernanceResponse(Page[ProviderGovernance], kw_only=True):
     """A page of the providers that have limits."""
 
     providers: list[ProviderGovernance]
+
+
+class ListProvidersResponse(Page[Provider], kw_only=True):
+    """A page of providers and their keys."""
+
+    providers: list[Provider]
 
 
 class ListProviderKeysResponse(Page[TableKey], kw_only=True):

@@ -6,11 +6,16 @@ door.post("/v1/admit", {"virtual_key": key.value, "model": "m"}).status
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import json
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from house import House
+from limen.http.admins import Admin, Admins
 from limen.http.app import Application
 from limen.http.auth import Access
 
@@ -33,17 +38,38 @@ class Reply(NamedTuple):
         return self.body["error"].get("param")
 
 
+PEER = "192.0.2.1"
+
+
+class Clock:
+    """Seconds that a test counts."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def application(engine: Any, clock: Clock | None = None) -> Application:
+    """The application as a server would have it on loopback: without admin tokens anyone administers."""
+    inner = engine.settings
+    known = [Admin(one.name, one.role, b"bearer", one.token.reveal().encode()) for one in inner.admin_tokens]
+    access = Access(
+        [token.token.reveal() for token in inner.gateway_tokens],
+        inner.allowed_hosts,
+        admins=Admins(known, is_open=True, clock=clock or Clock()),
+    )
+    return Application(engine, access, key_required=inner.require_virtual_key)
+
+
 class Door(House):
     """A furnished engine with the application in front."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        inner = self.engine.settings
-        self.app = Application(
-            self.engine,
-            Access([token.token.reveal() for token in inner.gateway_tokens], inner.allowed_hosts),
-            key_required=inner.require_virtual_key,
-        )
+        self.seconds = Clock()
+        self.app = application(self.engine, self.seconds)
 
     def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Reply:
         return self.call(
@@ -64,9 +90,15 @@ class Door(House):
 
 
 def drive(
-    app: Application, method: str, path: str, parts: list[bytes], lines: list[tuple[bytes, bytes]]
+    app: Application,
+    method: str,
+    target: str,
+    parts: list[bytes],
+    lines: list[tuple[bytes, bytes]],
+    peer: str = PEER,
 ) -> Reply:
-    """Nothing in the application waits but for messages, and those are there: so it runs without a loop."""
+    """One request through the application. A decision waits for nothing but messages, and those are there: so
+    it runs without a loop. An admin route waits for its thread."""
     waiting = list(parts)
     sent: list[Any] = []
 
@@ -79,15 +111,39 @@ def drive(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "headers": lines}
+    path, _, query = target.partition("?")
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": lines,
+        "client": (peer, 5000),
+    }
     task = app(scope, receive, send)
-    try:
-        task.__await__().send(None)
-    except StopIteration:
-        start, *bodies = sent
-        content = b"".join(message["body"] for message in bodies)
-        assert not bodies[-1].get("more_body")
-        headers = {name.decode(): value.decode() for name, value in start["headers"]}
-        assert int(headers["content-length"]) == len(content)
-        return Reply(start["status"], headers, content)
-    raise AssertionError("the application waits for something that is not a message")
+    if scope["path"] in app._routes:
+        try:
+            task.__await__().send(None)
+        except StopIteration:
+            pass
+        else:
+            raise AssertionError("a decision waits for something that is not a message")
+    else:
+        waited(task)
+    start, *bodies = sent
+    content = b"".join(message["body"] for message in bodies)
+    assert not bodies[-1].get("more_body")
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    assert int(headers.get("content-length", 0)) == len(content)
+    return Reply(start["status"], headers, content)
+
+
+_LOOP = asyncio.Runner()
+"""To make one takes longer than most requests; it serves the main thread alone."""
+atexit.register(_LOOP.close)
+
+
+def waited(task: Any) -> None:
+    run = _LOOP.run if threading.current_thread() is threading.main_thread() else asyncio.run
+    run(task)

@@ -2,15 +2,24 @@
 
     app = Application(engine, Access(gateway_tokens=["..."]), key_required=True)     # any ASGI server
 
-There is no router and no request object on the way: a look-up by path, one pass over the headers, one
-function from bytes to bytes. What a function raises becomes the one error body.
+There is no router and no request object on the way of a decision: a look-up by path, one pass over the
+headers, one function from bytes to bytes. What a function raises becomes the one error body.
+
+Administration may wait for the disk, and decisions must not: its routes are called on threads of their own,
+few of them, so that however busy the one is the other goes on.
 """
 
+import asyncio
+import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import quote
 
+from limen.actor import actor
 from limen.errors import LimenError, fault
+from limen.http import admin
 from limen.http.auth import NOBODY, Access, Caller, single
 from limen.http.data import DataPlane
 from limen.http.health import Health
@@ -22,17 +31,23 @@ if TYPE_CHECKING:
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Route: TypeAlias = Callable[[bytes, Caller], Answer]
+Decide: TypeAlias = Callable[[bytes, Caller], Answer]
 
 BODY_MOST: Final = 1 << 20
 DRAIN_MOST: Final = 8 << 20
 _VERSIONS: Final = frozenset(("1.1", "1.0"))
 _SIZE_DIGITS: Final = len(str(BODY_MOST))
+_ADMIN_THREADS: Final = 4
+_READS: Final = frozenset(("GET", "HEAD"))
 _CLOSE: Final = (b"connection", b"close")
+_CHALLENGES: Final = [
+    (b"www-authenticate", b'Bearer realm="limen"'),
+    (b"www-authenticate", b'Basic realm="limen", charset="UTF-8"'),
+]
 _log = logging.getLogger("limen.http")
 
 
-def routes(engine: "Engine", *, key_required: bool) -> dict[str, dict[str, Route]]:
+def routes(engine: "Engine", *, key_required: bool) -> dict[str, dict[str, Decide]]:
     """Every route: path, method, function."""
     data = DataPlane(engine, key_required=key_required)
     health = Health(engine)
@@ -44,6 +59,7 @@ def routes(engine: "Engine", *, key_required: bool) -> dict[str, dict[str, Route
         "/v1/peek": {"POST": data.peek},
         "/v1/batch": {"POST": data.batch},
         "/health": {"GET": health.get, "HEAD": health.get},
+        "/api/version": {"GET": health.version, "HEAD": health.version},
     }
 
 
@@ -59,6 +75,8 @@ class Application:
         # What nobody settles expires, also where nobody asks: the server calls this once a second.
         self.expire = engine.sweep
         self._access = access
+        self._administration = admin.routes(engine)
+        self._threads = ThreadPoolExecutor(_ADMIN_THREADS, "limen-admin")
 
     def respond(self, scope: Mapping[str, Any], body: bytes) -> Answer:
         """The answer to a request whose body is there, and is no longer than `BODY_MOST`. Never raises."""
@@ -75,11 +93,15 @@ class Application:
             await _other(scope, receive, send)
             return
         try:
-            decide, caller = self._open(scope)
-            body = await _whole(receive) if scope["method"] == "POST" else b""
-            if body is None:
+            if scope["path"] in self._routes:
+                decide, caller = self._open(scope)
+                body = await _whole(receive) if scope["method"] == "POST" else b""
+                answer = None if body is None else decide(body, caller)
+            else:
+                answer = await self._administer(scope, receive)
+            if answer is None:
                 return  # the client is gone before it had asked
-            status, lines, content = decide(body, caller)
+            status, lines, content = answer
         except LimenError as error:
             if error.code == "body_too_large":
                 await _refuse_body(error, receive, send)
@@ -90,15 +112,53 @@ class Application:
         await send({"type": "http.response.start", "status": status, "headers": lines})
         await send({"type": "http.response.body", "body": content})
 
-    def _open(self, scope: Mapping[str, Any]) -> tuple[Route, Caller]:
-        """What the head alone decides: the host, the route, the media type, the credentials."""
+    async def _administer(self, scope: Scope, receive: Receive) -> Answer | None:
+        """The answer of an admin route, called on a thread; None where the client went away."""
+        headers = self._head(scope)
+        methods, at = self._find(scope)
+        route = methods.get(scope["method"])
+        if route is None:
+            raise fault("method_not_allowed")
+        key, context = None, contextvars.copy_context()
+        if route.who == "admin":
+            asks = self._access.admins.admit(headers.get(b"authorization"), _peer(scope))
+            if asks.role == "read" and scope["method"] not in _READS:
+                raise fault("read_only")
+            context.run(actor.set, asks.name)
+        elif route.who == "holder":
+            key = self._access.caller(headers).key
+        body = b""
+        if scope["method"] in ("POST", "PUT"):
+            _check_content(headers)
+            whole = await _whole(receive)
+            if whole is None:
+                return None
+            body = whole
+        asked = admin.Asked(scope["headers"], scope.get("query_string", b""), body, at, key)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, context.run, route.call, asked)
+
+    def _find(self, scope: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        """The routes of a path by method, and its parameters."""
+        methods = self._routes.get(scope["path"])
+        if methods is not None:
+            return methods, {}
+        found = self._administration.find(scope.get("raw_path") or quote(scope["path"]).encode())
+        if found is None:
+            raise fault("not_found", "there is no such route")
+        return found
+
+    def _head(self, scope: Mapping[str, Any]) -> dict[bytes, bytes]:
+        """What every head must have: a host of ours, and no way to be read in two ways."""
         headers = single(scope["headers"])
         self._access.refuse_foreign_host(headers.get(b"host"))
         _check_framing(scope, headers)
-        methods = self._routes.get(scope["path"])
-        if methods is None:
-            raise fault("not_found", "there is no such route")
-        decide = methods.get(scope["method"])
+        return headers
+
+    def _open(self, scope: Mapping[str, Any]) -> tuple[Decide, Caller]:
+        """What the head alone decides: the host, the method, the media type, the credentials."""
+        headers = self._head(scope)
+        decide = self._routes[scope["path"]].get(scope["method"])
         if decide is None:
             raise fault("method_not_allowed")
         if scope["method"] != "POST":
@@ -107,10 +167,20 @@ class Application:
         return decide, self._access.caller(headers)
 
     def _fault(self, error: LimenError, scope: Mapping[str, Any]) -> Answer:
-        found = fault_answer(error)
+        lines: list[tuple[bytes, bytes]] = []
         if error.code == "method_not_allowed":
-            found[1].append((b"allow", ", ".join(self._routes[scope["path"]]).encode()))
-        return found
+            lines = [(b"allow", ", ".join(self._find(scope)[0]).encode())]
+        elif error.code == "admin_required":
+            lines = _CHALLENGES
+        elif error.code == "too_many_logins":
+            lines = [(b"retry-after", b"%d" % self._access.admins.wait(_peer(scope)))]
+        return fault_answer(error, lines)
+
+
+def _peer(scope: Mapping[str, Any]) -> str:
+    """Whom failed logins are counted by: the address; all who come by a Unix socket are one."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _failure() -> Answer:

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from limen.errors import fault
+from limen.http.admins import Admins
 
 KEY_HEADERS: Final = (b"x-bf-vk", b"x-api-key", b"x-goog-api-key")
 _CREDENTIALS: Final = frozenset((b"authorization", *KEY_HEADERS))
@@ -39,7 +40,9 @@ class Access:
         allowed_hosts: Iterable[str] = (),
         *,
         check_host: bool = True,
+        admins: Admins | None = None,
     ) -> None:
+        self.admins = admins or Admins()
         self._tokens = [token.encode() for token in gateway_tokens]
         self._hosts = frozenset(host.lower() for host in allowed_hosts)
         self._check_host = check_host or bool(self._hosts)

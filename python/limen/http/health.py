@@ -1,7 +1,8 @@
-"""GET /health: what a load balancer asks."""
+"""GET /health and /api/version: what a load balancer asks, and who is there."""
 
 from typing import TYPE_CHECKING
 
+from limen import __version__
 from limen.http.auth import Caller
 from limen.http.responses import Answer, answer
 
@@ -17,3 +18,6 @@ class Health:
 
     def get(self, _body: bytes, _caller: Caller) -> Answer:
         return answer(200, {"status": "ok", "store": "memory", "open_permits": self._engine.open_permits()})
+
+    def version(self, _body: bytes, _caller: Caller) -> Answer:
+        return answer(200, {"version": __version__})

@@ -16,6 +16,7 @@ import orjson
 
 from limen import wire
 from limen.errors import LimenError
+from limen.model import to_json
 from limen.wire import error_body
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 Answer: TypeAlias = tuple[int, Headers, bytes]
 """Status, headers without the two of the content, and the body."""
 
+FAULTS_MOST = 100
 _NANO = 1_000_000_000
 _NAMES: dict[str, bytes] = {}  # header names of the engine: a handful
 _JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
 _NO_RETRY = (b"x-should-retry", b"false")
 _FLOAT_IS_EXACT = 10**15
 
@@ -42,9 +45,24 @@ def written(status: int, content: bytes, headers: Sequence[tuple[bytes, bytes]] 
     return status, [_JSON, (b"content-length", b"%d" % len(content)), *headers], content
 
 
+def entity_answer(status: int, body: Any, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
+    """An answer of structs, some of which hold a secret: nobody on the way may keep one.
+
+    msgspec writes structs as they are, and their Decimals as numbers, digit for digit; orjson knows neither.
+    """
+    content = to_json(body)
+    return status, [_JSON, (b"content-length", b"%d" % len(content)), _NO_STORE, *headers], content
+
+
 def fault_body(error: LimenError) -> dict[str, Any]:
-    """The error body of a fault."""
-    return error_body(error.status, error.code, error.message, error.param)
+    """The error body of a fault; what else is wrong stands beside it, as far as there is room."""
+    more = [
+        {"message": found.message, "type": found.code, "param": found.param}
+        for found in error.faults[1:FAULTS_MOST]
+    ]
+    return error_body(
+        error.status, error.code, error.message, error.param, {"faults": more} if more else None
+    )
 
 
 def fault_answer(error: LimenError, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:

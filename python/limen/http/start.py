@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from limen.http import listen
+from limen.http.admins import Admin, Admins
 from limen.http.app import Application
 from limen.http.auth import Access
 from limen.http.server import make_server
+from limen.settings import Settings
 
 if TYPE_CHECKING:
     from limen import Engine
@@ -46,10 +48,10 @@ class Place(NamedTuple):
 def run(engine: "Engine", place: Place, ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `ready` gets the address when requests are answered. Raises Refusal."""
     settings = engine.settings
-    has_credentials = bool(settings.admin_tokens) or admin_in_environment()
+    known = administrators(settings)
     _check_tls(place)
     try:
-        bound, private = _bind(place, has_credentials)
+        bound, private = _bind(place, bool(known))
     except OSError as error:
         where = place.uds or f"{place.host}:{place.port}"
         reason = f"cannot listen on {where}: {error.strerror or error}"
@@ -59,7 +61,8 @@ def run(engine: "Engine", place: Place, ready: Callable[[str], None]) -> None:
     access = Access(
         [token.token.reveal() for token in settings.gateway_tokens],
         settings.allowed_hosts,
-        check_host=private or not has_credentials,
+        check_host=private or not known,
+        admins=Admins(known, is_open=True),  # nobody else is served where nobody is named: `_bind` saw to it
     )
     server = make_server(
         Application(engine, access, key_required=settings.require_virtual_key),
@@ -79,10 +82,18 @@ def run(engine: "Engine", place: Place, ready: Callable[[str], None]) -> None:
                 os.unlink(place.uds)
 
 
-def admin_in_environment() -> bool:
-    """True where the environment names the admin: a token, or a user with a password."""
-    known = os.environ.get
-    return bool(known("LIMEN_ADMIN_TOKEN") or (known("LIMEN_ADMIN_USER") and known("LIMEN_ADMIN_PASSWORD")))
+def administrators(settings: Settings) -> list[Admin]:
+    """Who may administer: the tokens of the settings, and whom the environment names."""
+    environment = os.environ.get
+    known = [
+        Admin(one.name, one.role, b"bearer", one.token.reveal().encode()) for one in settings.admin_tokens
+    ]
+    if token := environment("LIMEN_ADMIN_TOKEN", "").strip():
+        known.append(Admin("LIMEN_ADMIN_TOKEN", "admin", b"bearer", token.encode()))
+    user, password = environment("LIMEN_ADMIN_USER"), environment("LIMEN_ADMIN_PASSWORD")
+    if user and password:
+        known.append(Admin(user, "admin", b"basic", f"{user}:{password}".encode()))
+    return known
 
 
 def _bind(place: Place, has_credentials: bool) -> tuple[listen.Bound, bool]:

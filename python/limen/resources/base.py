@@ -4,6 +4,7 @@ An entity's own file says what its bodies hold (`create_shape`, `update_shape`),
 what a single read shows (`show`), and what goes with it when it is deleted (`erase`).
 """
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar, cast
@@ -96,6 +97,8 @@ class Resource(Generic[R, A, P]):
     create_shape: ClassVar[Shape]
     update_shape: ClassVar[Shape]
     filters: ClassVar[dict[str, Filter]] = {"search": search}
+    id_word: ClassVar[str] = "id"
+    """The field of an answer that holds its id."""
 
     def __init__(self, book: Book) -> None:
         self.book = book
@@ -181,6 +184,13 @@ class Resource(Generic[R, A, P]):
             found, total = self._select(paging, wanted)
             items = [self.show(record) for record in found]
         return cast("P", paging.page(self.page, items, total))
+
+    def tag(self, id: str) -> str:
+        """The entity tag of HTTP: in quotes, another after every change, the same whatever is used."""
+        with self.book.reading():
+            self._kept(id)
+            kept = self.book.records[self.kind][id]
+        return f'"{hashlib.blake2b(kept, digest_size=16).hexdigest()}"'
 
     # Shared by the files.
 

@@ -1,13 +1,15 @@
 """Provider keys: the API keys of providers, which `key_ids` name. Their secrets are never shown again."""
 
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Any, ClassVar, Final
 
 import msgspec
 
+from limen.errors import fault
 from limen.model import ListProviderKeysResponse, TableKey
 from limen.resources import views
-from limen.resources.base import Resource, filter_id, need, search
-from limen.resources.book import Draft
+from limen.resources.base import Filter, Resource, filter_id, need, search
+from limen.resources.book import Book, Draft
 from limen.resources.providers import ensure_provider, erase_key
 from limen.resources.reading import boolean, name, names, weight
 from limen.resources.records import ProviderKeyRow, SecretRow
@@ -34,7 +36,12 @@ class ProviderKeys(Resource[ProviderKeyRow, TableKey, ListProviderKeysResponse])
     page = ListProviderKeysResponse
     create_shape = Shape({"provider": Field(name, Null.REFUSED), **_FIELDS}, fixed=_FIXED)
     update_shape = Shape(_FIELDS, fixed=("provider", *_FIXED))
-    filters = {"search": search, "provider": filter_id}
+    filters: ClassVar[dict[str, Filter]] = {"search": search, "provider": filter_id}
+    id_word = "key_id"
+
+    def of(self, provider: str) -> "KeysOf":
+        """The keys of one provider alone: what is made there is its own, and others are not there."""
+        return KeysOf(self.book, provider)
 
     def merge(
         self, old: ProviderKeyRow | None, body: Body, at: str, draft: Draft, id: str, create: bool
@@ -102,3 +109,36 @@ class ProviderKeys(Resource[ProviderKeyRow, TableKey, ListProviderKeysResponse])
 
     def erase(self, draft: Draft, id: str) -> None:
         erase_key(draft, id)
+
+
+class KeysOf(ProviderKeys):
+    """The keys of one provider, which a body need not name."""
+
+    filters = {"search": search}
+
+    def __init__(self, book: Book, provider: str) -> None:
+        super().__init__(book)
+        self._provider = provider
+
+    def merge(
+        self, old: ProviderKeyRow | None, body: Body, at: str, draft: Draft, id: str, create: bool
+    ) -> ProviderKeyRow | None:
+        if create:
+            called = name(self._provider, "provider", draft.faults)
+            if body.setdefault("provider", called) != called:
+                draft.faults.add("provider", "is another than that of the path")
+        return super().merge(old, body, at, draft, id, create)
+
+    def list(self, **filters: Any) -> ListProviderKeysResponse:
+        if self.book.get("provider", self._provider) is None:
+            raise fault("not_found", "there is no such provider", "provider")
+        return super().list(**filters)
+
+    def _ids(self, wanted: dict[str, Any]) -> Collection[str]:
+        return self.book.linked("provider", self._provider, "provider_key")
+
+    def _kept(self, id: Any) -> ProviderKeyRow:
+        record = super()._kept(id)
+        if record.provider != self._provider:
+            raise fault("not_found", "there is no such key of this provider", "key_id")
+        return record

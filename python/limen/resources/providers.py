@@ -9,14 +9,19 @@ from typing import Any, Final, cast
 import msgspec
 
 from limen.errors import fault
-from limen.model import ListProviderGovernanceResponse, ProviderGovernance
+from limen.model import (
+    ListProviderGovernanceResponse,
+    ListProvidersResponse,
+    Provider,
+    ProviderGovernance,
+)
 from limen.resources import views
-from limen.resources.base import Paging, Resource, merged_limits
-from limen.resources.book import Draft
+from limen.resources.base import A, P, Paging, Resource, merged_limits
+from limen.resources.book import Book, Draft
 from limen.resources.limits import limit_fields
 from limen.resources.pricing_overrides import erase_overrides
 from limen.resources.reading import name
-from limen.resources.records import ProviderConfigRow, ProviderRow, VirtualKeyRow
+from limen.resources.records import ProviderConfigRow, ProviderKeyRow, ProviderRow, VirtualKeyRow
 from limen.resources.shape import Body, Field, Null, Shape
 
 _UPDATE: Final = Shape(limit_fields(False), fixed=("provider",))
@@ -48,15 +53,11 @@ def _without(config: ProviderConfigRow, key_id: str) -> ProviderConfigRow:
     return msgspec.structs.replace(config, key_ids=[id for id in config.key_ids if id != key_id])
 
 
-class Providers(Resource[ProviderRow, ProviderGovernance, ListProviderGovernanceResponse]):
-    """`engine.providers`: get, list (those with limits), update (makes what is not there), delete."""
+class ProviderRows(Resource[ProviderRow, A, P]):
+    """What is common to the two faces of a provider: its limits, and its keys."""
 
     kind = "provider"
     noun = "provider"
-    page = ListProviderGovernanceResponse
-    create_shape = Shape({"name": Field(name, Null.REFUSED), **limit_fields(True)})
-    update_shape = _UPDATE
-    filters = {}
 
     def merge(
         self, old: ProviderRow | None, body: Body, at: str, draft: Draft, id: str, create: bool
@@ -68,7 +69,7 @@ class Providers(Resource[ProviderRow, ProviderGovernance, ListProviderGovernance
     def complete(self, record: ProviderRow, draft: Draft) -> None:
         record.number = record.number or draft.book.number("provider")
 
-    def create(self, body: Any) -> ProviderGovernance:
+    def create(self, body: Any) -> A:
         """Make one, of a name that is not taken."""
         with self.book.edit() as draft:
             parsed = self.create_shape.read(body, "", draft.faults, create=True)
@@ -82,6 +83,50 @@ class Providers(Resource[ProviderRow, ProviderGovernance, ListProviderGovernance
             assert record is not None
             self._take(None, record, draft)
             return self._told(record, draft)
+
+    def title(self, record: ProviderRow) -> str:
+        return record.id
+
+    def erase(self, draft: Draft, id: str) -> None:
+        for key_id in draft.linked("provider", id, "provider_key"):
+            erase_key(draft, key_id)
+        draft.drop("provider", id)
+
+    def _kept(self, id: Any) -> ProviderRow:
+        if not isinstance(id, str):
+            raise fault("invalid_request", "must be text", "name")
+        return super()._kept(id)
+
+
+class KnownProviders(ProviderRows[Provider, ListProvidersResponse]):
+    """Every provider that is there, whether it has limits or not, with its keys."""
+
+    page = ListProvidersResponse
+    create_shape = Shape({"name": Field(name, Null.REFUSED)})
+    update_shape = Shape({}, fixed=("name", "keys"))
+    id_word = "name"
+
+    def show(self, record: ProviderRow) -> Provider:
+        ids = self.book.linked("provider", record.id, "provider_key")
+        keys = [cast("ProviderKeyRow", self.book.get("provider_key", id)) for id in ids]
+        return Provider(name=record.id, keys=[views.provider_key(self.book, key) for key in keys])
+
+
+class Providers(ProviderRows[ProviderGovernance, ListProviderGovernanceResponse]):
+    """`engine.providers`: get, list (those with limits), update (makes what is not there), delete.
+
+    `known` are the same providers as names with keys: create, get, list, delete.
+    """
+
+    page = ListProviderGovernanceResponse
+    create_shape = Shape({"name": Field(name, Null.REFUSED), **limit_fields(True)})
+    update_shape = _UPDATE
+    filters = {}
+    id_word = "provider"
+
+    def __init__(self, book: Book) -> None:
+        super().__init__(book)
+        self.known = KnownProviders(book)
 
     def update(self, id: str, body: Any) -> ProviderGovernance:
         """Set limits of the provider with this name; it is made where it is not there."""
@@ -102,19 +147,6 @@ class Providers(Resource[ProviderRow, ProviderGovernance, ListProviderGovernance
     def show(self, record: ProviderRow) -> ProviderGovernance:
         return views.provider(self.book, record)
 
-    def title(self, record: ProviderRow) -> str:
-        return record.id
-
-    def erase(self, draft: Draft, id: str) -> None:
-        for key_id in draft.linked("provider", id, "provider_key"):
-            erase_key(draft, key_id)
-        draft.drop("provider", id)
-
     def _select(self, paging: Paging, wanted: dict[str, Any]) -> tuple[Sequence[ProviderRow], int]:
         rows = map(self._kept, self.book.records["provider"])
         return paging.cut(row for row in rows if row.budgets or row.rate)
-
-    def _kept(self, id: Any) -> ProviderRow:
-        if not isinstance(id, str):
-            raise fault("invalid_request", "must be text", "name")
-        return super()._kept(id)

@@ -47,6 +47,9 @@ def secret(value: object, at: str, faults: Faults) -> SecretRow | Bad:
     from_env, variable, text = body.get("from_env"), body.get("env_var"), body.get("value")
     if from_env is not None and not isinstance(from_env, bool):
         faults.add(f"{at}.from_env", "must be true or false")
+    elif variable is not None and not isinstance(variable, str):
+        # Also where it is not used: what is misspelt there was meant.
+        faults.add(f"{at}.env_var", "must be text")
     elif from_env or (from_env is None and variable):
         return _variable(variable, f"{at}.env_var", faults)
     elif not isinstance(text, str):
