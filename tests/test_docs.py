@@ -219,4 +219,5 @@ def test_an_example_is_true(name: str, text: str) -> None:
 
 def test_the_parts_that_are_used_by_themselves_have_examples() -> None:
     primitives = {"FixedWindow", "SlidingWindow", "KeyedLimiter", "BudgetCounter", "WeightedSampler"}
+    primitives |= {"PricingPatch", "RateCard"}
     assert {name for name, _ in examples()} >= primitives | {"Engine", "ManualClock"}

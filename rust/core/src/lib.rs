@@ -18,6 +18,7 @@ mod models;
 pub mod period;
 pub mod permit;
 pub mod policy;
+pub mod pricing;
 pub mod request;
 pub mod routing;
 pub mod snapshot;

@@ -19,6 +19,10 @@ pub struct Tokens(i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct NanoUsd(i64);
 
+/// The price of one unit in femto-dollars: 10^-15 of a US dollar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct FemtoUsd(i64);
+
 macro_rules! integer_unit {
     ($name:ident, $what:literal) => {
         impl $name {
@@ -42,12 +46,15 @@ macro_rules! integer_unit {
 integer_unit!(Millis, "number of milliseconds");
 integer_unit!(Tokens, "number of tokens");
 integer_unit!(NanoUsd, "number of nano-dollars");
+integer_unit!(FemtoUsd, "number of femto-dollars");
 
 const NANO_PER_USD: u64 = 1_000_000_000;
 /// Text is read to 10^-12 of a dollar, the tolerance of a limit, and beyond that only for whether anything
 /// follows.
 const PICO_DIGITS: i64 = 12;
+const FEMTO_DIGITS: i64 = 15;
 const PICO_PER_NANO: u128 = 1_000;
+const FEMTO_PER_USD: i64 = 1_000_000_000_000_000;
 /// Below this every integer number of nano-dollars, written in dollars, has at most 15 digits.
 const FIFTEEN_DIGITS: f64 = 1e15;
 
@@ -108,29 +115,9 @@ impl NanoUsd {
     /// # Errors
     /// Every [`MoneyError`]; [`MoneyError::TooFine`] only where `rounding` is [`Rounding::Exact`].
     pub fn from_decimal(text: &str, rounding: Rounding) -> Result<Self, MoneyError> {
-        let (negative, rest) = match text.as_bytes() {
-            [b'-', rest @ ..] => (true, rest),
-            [b'+', rest @ ..] => (false, rest),
-            rest => (false, rest),
-        };
-        let number = match Number::read(rest) {
-            Some(number) => number,
-            None if is_special(rest) => return Err(MoneyError::NotFinite),
-            None => return Err(MoneyError::Malformed),
-        };
-        let Some(leading) = number.leading else {
-            return Ok(Self(0));
-        };
-        if negative {
-            return Err(MoneyError::Negative);
-        }
-        // The largest amount has ten digits before the point.
-        if leading >= 10 {
-            return Err(MoneyError::TooLarge);
-        }
-        let (pico, rest) = number.pico(leading);
+        let Scaled { kept: pico, next, more } = scaled(text, PICO_DIGITS)?;
         let (whole, fraction) = (pico / PICO_PER_NANO, pico % PICO_PER_NANO);
-        let up = match (rounding, fraction, rest) {
+        let up = match (rounding, fraction, next > 0 || more) {
             (_, 0, false) => 0,
             (Rounding::Up, _, _) | (Rounding::Exact, 999, _) => 1,
             (Rounding::Exact, 0, true) | (Rounding::Exact, 1, false) => 0,
@@ -152,12 +139,7 @@ impl NanoUsd {
         if (0.0..FIFTEEN_DIGITS).contains(&nano) && (nano / 1e9).to_bits() == value.to_bits() {
             return Ok(Self(nano as i64));
         }
-        if !value.is_finite() {
-            return Err(MoneyError::NotFinite);
-        }
-        let mut text = ShortText::default();
-        write!(text, "{value:e}").map_err(|_| MoneyError::Malformed)?;
-        Self::from_decimal(text.as_str(), rounding)
+        Self::from_decimal(ShortText::of(value)?.as_str(), rounding)
     }
 
     /// Dollars as the shortest exact decimal text: `"0.3"`, `"12"`, `"0.000000001"`.
@@ -171,6 +153,74 @@ impl NanoUsd {
         }
         let text = format!("{sign}{dollars}.{fraction:09}");
         text.trim_end_matches('0').to_owned()
+    }
+}
+
+impl FemtoUsd {
+    /// The highest price of a unit: 9,223 dollars.
+    pub const MAX: Self = Self(9_223 * FEMTO_PER_USD);
+
+    /// The price that decimal text says in dollars, rounded half to even where it has more than 15 decimals, and
+    /// whether it was rounded.
+    ///
+    /// # Errors
+    /// Every [`MoneyError`] but [`MoneyError::TooFine`].
+    pub fn from_decimal(text: &str) -> Result<(Self, bool), MoneyError> {
+        let Scaled { kept, next, more } = scaled(text, FEMTO_DIGITS)?;
+        let up = next > 5 || next == 5 && (more || kept % 2 == 1);
+        let femto = Self(i64::try_from(kept + u128::from(up)).map_err(|_| MoneyError::TooLarge)?);
+        // Compared before it is rounded as well: 9223.0000000000000001 dollars are too much.
+        let rounded = next > 0 || more;
+        if femto > Self::MAX || femto == Self::MAX && rounded && !up {
+            return Err(MoneyError::TooLarge);
+        }
+        Ok((femto, rounded))
+    }
+
+    /// The same of a float, which stands for the shortest decimal text that reads back to it.
+    ///
+    /// # Errors
+    /// As [`FemtoUsd::from_decimal`], except [`MoneyError::Malformed`].
+    pub fn from_f64(value: f64) -> Result<(Self, bool), MoneyError> {
+        Self::from_decimal(ShortText::of(value)?.as_str())
+    }
+
+    /// Dollars as the shortest exact decimal text.
+    #[must_use]
+    pub fn to_decimal(self) -> String {
+        let (dollars, fraction) = (self.0 / FEMTO_PER_USD, self.0 % FEMTO_PER_USD);
+        if fraction == 0 {
+            return dollars.to_string();
+        }
+        format!("{dollars}.{fraction:015}").trim_end_matches('0').to_owned()
+    }
+}
+
+/// A number of dollars in whole units of a decimal place, the digit after it, and whether any digit follows.
+struct Scaled {
+    kept: u128,
+    next: u8,
+    more: bool,
+}
+
+/// Decimal text as what it has to the given number of decimals.
+fn scaled(text: &str, decimals: i64) -> Result<Scaled, MoneyError> {
+    let (negative, rest) = match text.as_bytes() {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let number = match Number::read(rest) {
+        Some(number) => number,
+        None if is_special(rest) => return Err(MoneyError::NotFinite),
+        None => return Err(MoneyError::Malformed),
+    };
+    match number.leading {
+        None => Ok(Scaled { kept: 0, next: 0, more: false }),
+        Some(_) if negative => Err(MoneyError::Negative),
+        // The largest amount has ten digits before the point.
+        Some(leading) if leading >= 10 => Err(MoneyError::TooLarge),
+        Some(leading) => Ok(number.scaled(leading, decimals)),
     }
 }
 
@@ -201,29 +251,30 @@ impl<'a> Number<'a> {
         Some(Self { whole, fraction, exponent, leading })
     }
 
-    /// The value in whole 10^-12 dollars, and whether anything is left below. `leading` is below 10, so that
-    /// at most 22 digits are kept.
-    fn pico(&self, leading: i64) -> (u128, bool) {
+    /// The value to so many decimals. `leading` is below 10, so that at most 25 digits are kept.
+    fn scaled(&self, leading: i64, decimals: i64) -> Scaled {
         let mut place = length(self.whole) - 1 + self.exponent;
-        let (mut kept, mut last, mut rest) = (0u128, leading + 1, false);
+        let (mut kept, mut last, mut next, mut more) = (0u128, leading + 1, 0, false);
         for &digit in self.whole.iter().chain(self.fraction) {
             if place <= leading {
-                if place >= -PICO_DIGITS {
+                if place >= -decimals {
                     kept = kept * 10 + u128::from(digit - b'0');
                     last = place;
+                } else if place == -decimals - 1 {
+                    next = digit - b'0';
                 } else if digit != b'0' {
-                    rest = true;
+                    more = true;
                     break;
                 }
             }
             place -= 1;
         }
         if kept > 0 {
-            for _ in -PICO_DIGITS..last {
+            for _ in -decimals..last {
                 kept *= 10;
             }
         }
-        (kept, rest)
+        Scaled { kept, next, more }
     }
 }
 
@@ -265,6 +316,15 @@ struct ShortText {
 }
 
 impl ShortText {
+    fn of(value: f64) -> Result<ShortText, MoneyError> {
+        if !value.is_finite() {
+            return Err(MoneyError::NotFinite);
+        }
+        let mut text = ShortText::default();
+        write!(text, "{value:e}").map_err(|_| MoneyError::Malformed)?;
+        Ok(text)
+    }
+
     fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }

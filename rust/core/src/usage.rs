@@ -135,6 +135,12 @@ impl Usage {
         self.0.iter().any(|(word, _)| !matches!(word.form(), Form::Flag | Form::Text))
     }
 
+    /// Every word given, with its value.
+    #[inline]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Word, i64)> {
+        self.0.iter().copied()
+    }
+
     /// The first word given.
     pub(crate) fn first(&self) -> Option<Word> {
         self.0.first().map(|(word, _)| *word)

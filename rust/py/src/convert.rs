@@ -7,7 +7,7 @@
 use std::fmt::Display;
 
 use limen_core::period::{Duration, MAX_LENGTH_MS};
-use limen_core::units::{Millis, MoneyError, NanoUsd, Rounding};
+use limen_core::units::{FemtoUsd, Millis, MoneyError, NanoUsd, Rounding};
 use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
@@ -184,6 +184,28 @@ fn whole_dollars(value: &Bound<'_, PyAny>) -> PyResult<Result<NanoUsd, MoneyErro
         _ if number < 0 => Err(MoneyError::Negative),
         Some(amount) if amount <= NanoUsd::MAX_STATED => Ok(amount),
         _ => Err(MoneyError::TooLarge),
+    })
+}
+
+/// Dollars a unit as femto-dollars, of the same kinds of numbers; and whether decimals beyond 15 were rounded.
+pub(crate) fn rate(value: &Bound<'_, PyAny>, param: impl Display) -> PyResult<(FemtoUsd, bool)> {
+    let rate = if value.is_instance_of::<PyBool>() {
+        Err(MoneyError::Malformed)
+    } else if let Ok(float) = value.cast::<PyFloat>() {
+        FemtoUsd::from_f64(float.value())
+    } else if value.is_instance_of::<PyInt>() {
+        match value.extract::<i64>() {
+            Ok(number) => FemtoUsd::from_decimal(&number.to_string()),
+            Err(_) => Err(MoneyError::TooLarge),
+        }
+    } else if value.is_instance(decimal(value.py())?)? {
+        FemtoUsd::from_decimal(value.str()?.to_str()?)
+    } else {
+        Err(MoneyError::Malformed)
+    };
+    rate.map_err(|error| match error {
+        MoneyError::Malformed => fault(param, "must be a number of dollars a unit, such as 0.0000025"),
+        _ => fault(param, "must be from 0 to 9223 dollars a unit"),
     })
 }
 

@@ -38,7 +38,8 @@ mod _core {
     use super::limits::{Exclusion, Limit};
     #[pymodule_export]
     use super::primitives::{
-        BudgetCounter, FixedWindow, KeyedLimiter, SlidingWindow, WeightedSampler, WindowStatus,
+        BudgetCounter, Cost, CostLine, FixedWindow, KeyedLimiter, PricingPatch, RateCard, SlidingWindow,
+        WeightedSampler, WindowStatus,
     };
 
     /// Called in the child after fork: every engine of the parent raises ForkedError from now on.

@@ -1,12 +1,14 @@
-//! The parts by themselves, without an engine: windows, keyed limits, a budget, weighted draws.
+//! The parts by themselves, without an engine: windows, keyed limits, a budget, weighted draws, prices.
 //!
 //! A call converts its arguments, calls the core, and converts the answer. An instant that is left out is the
 //! system's, read from the coarse clock; before a refusal the fine one is asked, since the coarse one may be a tick
 //! behind the instant that an earlier refusal promised.
 
 mod budget;
+mod cost;
 mod keyed;
 mod keys;
+mod prices;
 mod sampler;
 mod status;
 mod windows;
@@ -18,7 +20,9 @@ use crate::clock;
 use crate::convert::{self, Per};
 
 pub(crate) use budget::BudgetCounter;
+pub(crate) use cost::{Cost, CostLine};
 pub(crate) use keyed::KeyedLimiter;
+pub(crate) use prices::{PricingPatch, RateCard};
 pub(crate) use sampler::WeightedSampler;
 pub(crate) use status::WindowStatus;
 pub(crate) use windows::{FixedWindow, SlidingWindow};

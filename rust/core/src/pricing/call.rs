@@ -1,0 +1,88 @@
+//! What a call used, as quantities that can be priced.
+
+use super::component::Variant;
+use crate::usage::{Usage, Word};
+
+/// The usage words side by side, each at its number; zero where it was not given.
+pub(super) struct Call {
+    words: [i64; Word::ALL.len()],
+    given: u32,
+    /// Prompt tokens, at least those of its audio and images; all tokens where they were stated without a split.
+    pub(super) prompt: i64,
+    /// Completion tokens, at least those of its audio, images and reasoning.
+    pub(super) completion: i64,
+    /// Whether any token of the prompt may be one of the completion.
+    pub(super) unsplit: bool,
+    /// A bit for each variant that the call is.
+    pub(super) ways: u8,
+}
+
+const _: () = assert!(Word::ALL.len() <= u32::BITS as usize);
+
+impl Call {
+    #[inline(always)]
+    pub(super) fn new(usage: &Usage) -> Call {
+        let mut call = Call {
+            words: [0; Word::ALL.len()],
+            given: 0,
+            prompt: 0,
+            completion: 0,
+            unsplit: false,
+            ways: 1 << Variant::Plain as u8,
+        };
+        for (word, value) in usage.iter() {
+            call.words[word as usize] = value;
+            call.given |= 1 << word as u8;
+        }
+        let (prompt, completion) = (call.get(Word::PromptTokens), call.get(Word::CompletionTokens));
+        call.unsplit = prompt == 0 && completion == 0 && call.get(Word::Tokens) > 0;
+        let heard = call.get(Word::InputAudioTokens).saturating_add(call.get(Word::InputImageTokens));
+        let made = call.get(Word::OutputAudioTokens).saturating_add(call.get(Word::OutputImageTokens));
+        call.prompt = if call.unsplit { call.get(Word::Tokens) } else { prompt }.max(heard);
+        call.completion = completion.max(made.saturating_add(call.get(Word::ReasoningTokens)));
+        if call.get(Word::Batch) == 1 {
+            call.ways |= 1 << Variant::Batch as u8;
+        }
+        if call.given(Word::ServiceTier) {
+            call.ways |= way(call.get(Word::ServiceTier));
+        }
+        call
+    }
+
+    #[inline(always)]
+    pub(super) fn get(&self, word: Word) -> i64 {
+        self.words[word as usize]
+    }
+
+    #[inline(always)]
+    pub(super) fn given(&self, word: Word) -> bool {
+        self.given >> word as u8 & 1 == 1
+    }
+}
+
+/// The bit of a service tier, which is a place in its list of texts; none for those that cost the plain price.
+fn way(tier: i64) -> u8 {
+    match tier {
+        PRIORITY => 1 << Variant::Priority as u8,
+        FLEX => 1 << Variant::Flex as u8,
+        BATCH => 1 << Variant::Batch as u8,
+        _ => 0,
+    }
+}
+
+const PRIORITY: i64 = 4;
+const FLEX: i64 = 5;
+const BATCH: i64 = 7;
+
+#[cfg(test)]
+mod tests {
+    use super::{BATCH, FLEX, PRIORITY};
+    use crate::usage::{Word, texts};
+
+    #[test]
+    fn the_places_of_service_tiers_are_those_of_their_texts() {
+        for (place, text) in [(PRIORITY, "priority"), (FLEX, "flex"), (BATCH, "batch")] {
+            assert_eq!(texts(Word::ServiceTier).get(place as usize), Some(&text));
+        }
+    }
+}

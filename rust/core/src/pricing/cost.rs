@@ -1,0 +1,338 @@
+//! What a call costs: products of integers, one sum, one rounding.
+//!
+//! Who decides wants the sum alone, who explains wants its lines as well. Both run the same code over a [`Sink`]
+//! that keeps lines or does not, so that they cannot differ.
+
+use std::fmt;
+
+use super::call::Call;
+use super::card::{Found, RateCard};
+use super::component::{ANY_PROMPT, Cell, Component, Variant, write_tier};
+use crate::error::{Code, Fault};
+use crate::request::RequestType;
+use crate::units::{FemtoUsd, NanoUsd};
+use crate::usage::{Usage, Word};
+
+pub(super) const MILLION: i64 = 1_000_000;
+
+/// An exact sum of money. Beyond what 128 bits hold it stays at the most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exact {
+    femto: i128,
+    /// Millionths of a femto-dollar, below a million: seconds have six decimals.
+    millionths: u32,
+}
+
+impl Exact {
+    fn new(femto: i128, millionths: i128) -> Exact {
+        let million = i128::from(MILLION);
+        Exact {
+            femto: femto.saturating_add(millionths / million),
+            millionths: u32::try_from(millionths % million).unwrap_or(0),
+        }
+    }
+
+    /// Whole femto-dollars, and the millionths of one that are left.
+    #[must_use]
+    pub const fn parts(self) -> (i128, u32) {
+        (self.femto, self.millionths)
+    }
+
+    /// Rounded up to a nano-dollar; at most the largest that there is.
+    #[inline]
+    #[must_use]
+    pub fn round_up(self) -> NanoUsd {
+        // Nearly every sum fits into 64 bits, where a division by a constant is a multiplication.
+        if let Ok(femto) = u64::try_from(self.femto) {
+            let up = femto % MILLION as u64 > 0 || self.millionths > 0;
+            return NanoUsd::new((femto / MILLION as u64) as i64 + i64::from(up));
+        }
+        let million = i128::from(MILLION);
+        let up = self.femto % million > 0 || self.millionths > 0;
+        NanoUsd::new(i64::try_from(self.femto / million + i128::from(up)).unwrap_or(i64::MAX))
+    }
+}
+
+/// Dollars as the shortest exact decimal text.
+impl fmt::Display for Exact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const FEMTO_PER_USD: i128 = 1_000_000_000_000_000;
+        let (dollars, femto) = (self.femto / FEMTO_PER_USD, self.femto % FEMTO_PER_USD);
+        if femto == 0 && self.millionths == 0 {
+            return write!(f, "{dollars}");
+        }
+        let text = format!("{dollars}.{femto:015}{:06}", self.millionths);
+        f.write_str(text.trim_end_matches('0'))
+    }
+}
+
+/// One product of a cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Where the price was found; where there is none, the plain price that the usage needs.
+    pub cell: Cell,
+    /// How many; seconds in millionths.
+    pub quantity: i64,
+    /// The price of one.
+    pub rate: Option<FemtoUsd>,
+}
+
+impl Line {
+    /// What it adds to the sum.
+    #[must_use]
+    pub fn amount(&self) -> Exact {
+        let product = i128::from(self.quantity) * i128::from(self.rate.map_or(0, FemtoUsd::get));
+        if self.cell.component.in_seconds() { Exact::new(0, product) } else { Exact::new(product, 0) }
+    }
+
+    /// How many, as decimal text.
+    #[must_use]
+    pub fn quantity_text(&self) -> String {
+        if !self.cell.component.in_seconds() {
+            return self.quantity.to_string();
+        }
+        let (seconds, micro) = (self.quantity / MILLION, self.quantity % MILLION);
+        if micro == 0 {
+            return seconds.to_string();
+        }
+        format!("{seconds}.{micro:06}").trim_end_matches('0').to_owned()
+    }
+}
+
+/// A sum, and the first price that it lacks: what that one would add is missing from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price {
+    /// The sum of what has a price.
+    pub exact: Exact,
+    /// The plain price that the usage needs and the card does not have.
+    pub unknown: Option<Component>,
+}
+
+/// A price with its lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// The sum.
+    pub price: Price,
+    /// What it is the sum of, each with a quantity above zero.
+    pub lines: Vec<Line>,
+}
+
+impl Cost {
+    /// The tier that the call took, as the end of a field's name: the highest threshold that any line took, and the
+    /// first variant. Empty where all prices are plain.
+    #[must_use]
+    pub fn tier(&self) -> String {
+        let cells = || self.lines.iter().map(|line| line.cell);
+        let threshold = cells().map(|cell| cell.threshold).max().unwrap_or(ANY_PROMPT);
+        let variant = cells().map(|cell| cell.variant).min().unwrap_or(Variant::Plain);
+        let mut text = String::new();
+        // Writing to a text cannot fail.
+        let _ = write_tier(&mut text, threshold, variant);
+        text.trim_start_matches('_').to_owned()
+    }
+}
+
+/// Where the lines of a cost go.
+pub(super) trait Sink {
+    fn line(&mut self, line: Line);
+}
+
+/// Nowhere.
+impl Sink for () {
+    #[inline(always)]
+    fn line(&mut self, _: Line) {}
+}
+
+impl Sink for Vec<Line> {
+    fn line(&mut self, line: Line) {
+        self.push(line);
+    }
+}
+
+/// A cost in the making: one call, one card.
+pub(super) struct Bill<'a, S> {
+    pub(super) card: &'a RateCard,
+    pub(super) call: Call,
+    sink: S,
+    femto: i128,
+    millionths: i128,
+    unknown: Option<Component>,
+}
+
+impl<'a, S: Sink> Bill<'a, S> {
+    #[inline(always)]
+    fn new(card: &'a RateCard, usage: &Usage, sink: S) -> Self {
+        Bill { card, call: Call::new(usage), sink, femto: 0, millionths: 0, unknown: None }
+    }
+
+    #[inline(always)]
+    fn run(&mut self, request_type: RequestType) -> Price {
+        match request_type {
+            RequestType::ChatCompletion | RequestType::TextCompletion | RequestType::Responses => self.text(),
+            RequestType::Embedding => self.embedding(),
+            RequestType::Rerank => self.rerank(),
+            RequestType::Speech => self.speech(),
+            RequestType::Transcription => self.transcription(),
+            RequestType::ImageGeneration | RequestType::ImageVariation | RequestType::ImageEdit => {
+                self.images();
+            }
+            RequestType::VideoGeneration | RequestType::VideoRemix => self.video(),
+        }
+        Price { exact: Exact::new(self.femto, self.millionths), unknown: self.unknown }
+    }
+
+    /// The first price of a chain that the card has. Where tokens may be of the completion as well, the price of
+    /// the input is the dearer of both.
+    #[inline(always)]
+    pub(super) fn first(&self, chain: &[Component]) -> Option<Found> {
+        let find = |component| self.card.find(component, self.call.prompt, self.call.ways);
+        chain.iter().find_map(|&component| {
+            if component == Component::Input && self.call.unsplit {
+                return find(Component::Input)
+                    .into_iter()
+                    .chain(find(Component::Output))
+                    .max_by_key(|found| found.rate);
+            }
+            find(component)
+        })
+    }
+
+    /// Charge a quantity at the first price of a chain that the card has; unknown is the last of it.
+    #[inline(always)]
+    pub(super) fn charge(&mut self, quantity: i64, chain: &[Component]) {
+        if quantity > 0 {
+            self.charge_at(quantity, self.first(chain), chain);
+        }
+    }
+
+    /// Charge the first of some quantities that is not zero and has a price; unknown is that of the first that is
+    /// not zero.
+    #[inline(always)]
+    pub(super) fn charge_either(&mut self, either: &[(i64, &[Component])]) {
+        let some = || either.iter().filter(|(quantity, _)| *quantity > 0);
+        let priced = some().find_map(|(quantity, chain)| Some((*quantity, self.first(chain)?, *chain)));
+        match (priced, some().next()) {
+            (Some((quantity, found, chain)), _) => self.charge_at(quantity, Some(found), chain),
+            (None, Some((quantity, chain))) => self.charge_at(*quantity, None, chain),
+            (None, None) => {}
+        }
+    }
+
+    #[inline(always)]
+    fn charge_at(&mut self, quantity: i64, found: Option<Found>, chain: &[Component]) {
+        let Some(Found { cell, rate }) = found else {
+            let component = chain.last().copied().unwrap_or(Component::Input);
+            self.unknown = self.unknown.or(Some(component));
+            let cell = Cell { component, threshold: ANY_PROMPT, variant: Variant::Plain };
+            return self.sink.line(Line { cell, quantity, rate: None });
+        };
+        let product = i128::from(quantity) * i128::from(rate.get());
+        let sum = if cell.component.in_seconds() { &mut self.millionths } else { &mut self.femto };
+        *sum = sum.saturating_add(product);
+        self.sink.line(Line { cell, quantity, rate: Some(rate) });
+    }
+}
+
+/// What a call costs. Nothing is allocated.
+#[must_use]
+pub fn price(card: &RateCard, usage: &Usage, request_type: RequestType) -> Price {
+    Bill::new(card, usage, ()).run(request_type)
+}
+
+/// What a call costs, line by line.
+#[must_use]
+pub fn cost(card: &RateCard, usage: &Usage, request_type: RequestType) -> Cost {
+    let mut bill = Bill::new(card, usage, Vec::new());
+    let price = bill.run(request_type);
+    Cost { price, lines: bill.sink }
+}
+
+impl RateCard {
+    /// What a call costs by this card alone, where no policy says what becomes of an unknown price.
+    ///
+    /// # Errors
+    /// `price_unknown` with the field that is missing; `invalid_request` where the usage states a cost, which is none
+    /// of the card's.
+    pub fn cost(&self, usage: &Usage, request_type: RequestType) -> Result<Cost, Fault> {
+        if usage.get(Word::CostUsd).is_some() {
+            return Err(Fault::invalid(
+                "usage.cost_usd",
+                "is a cost already: a rate card prices what was used",
+            ));
+        }
+        let cost = cost(self, usage, request_type);
+        match cost.price.unknown {
+            None => Ok(cost),
+            Some(component) => Err(Fault {
+                code: Code::PriceUnknown,
+                message: "the usage needs this price, and the card does not have it".into(),
+                param: Some(component.as_str().into()),
+            }),
+        }
+    }
+}
+
+/// The most that a call may cost: what is stated, and so much for each token of output that may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    stated: Price,
+    each: Result<FemtoUsd, Component>,
+}
+
+/// The upper bound of a call whose stated usage is `usage` and whose output is not known yet. Output may be any that
+/// its type can have (text, reasoning, sound, images): the dearest price counts.
+#[must_use]
+pub fn most(card: &RateCard, usage: &Usage, request_type: RequestType) -> Most {
+    let mut bill = Bill::new(card, usage, ());
+    let stated = bill.run(request_type);
+    let kinds = output_kinds(request_type);
+    let dearest = kinds.iter().filter_map(|&kind| bill.first(&[kind])).map(|found| found.rate).max();
+    let each = match (dearest, kinds.first()) {
+        (Some(rate), _) => Ok(rate),
+        (None, Some(component)) => Err(*component),
+        (None, None) => Ok(FemtoUsd::new(0)),
+    };
+    Most { stated, each }
+}
+
+/// As what its output tokens may be charged.
+fn output_kinds(request_type: RequestType) -> &'static [Component] {
+    use Component as C;
+    match request_type {
+        RequestType::ChatCompletion | RequestType::TextCompletion | RequestType::Responses => {
+            &[C::Output, C::Reasoning, C::OutputAudio, C::OutputImageToken]
+        }
+        RequestType::Rerank | RequestType::Transcription => &[C::Output],
+        RequestType::Speech => &[C::Output, C::OutputAudio],
+        RequestType::ImageGeneration | RequestType::ImageVariation | RequestType::ImageEdit => {
+            &[C::Output, C::OutputImageToken]
+        }
+        RequestType::Embedding | RequestType::VideoGeneration | RequestType::VideoRemix => &[],
+    }
+}
+
+impl Most {
+    /// With so many tokens of output.
+    #[must_use]
+    pub fn with_output(&self, tokens: i64) -> Price {
+        let more = i128::from(tokens) * i128::from(self.each.map_or(0, FemtoUsd::get));
+        let Exact { femto, millionths } = self.stated.exact;
+        let unknown = self.each.err().filter(|_| tokens > 0);
+        Price {
+            exact: Exact { femto: femto.saturating_add(more), millionths },
+            unknown: self.stated.unknown.or(unknown),
+        }
+    }
+
+    /// How many tokens of output `left` pays for beside what is stated; none where it does not pay even for that.
+    #[must_use]
+    pub fn fits(&self, left: NanoUsd) -> Option<i64> {
+        let Exact { femto, millionths } = self.stated.exact;
+        let room = i128::from(left.get()) * i128::from(MILLION) - i128::from(millionths > 0);
+        let room = room.checked_sub(femto).filter(|room| *room >= 0)?;
+        Some(match self.each {
+            Ok(rate) if rate.get() > 0 => i64::try_from(room / i128::from(rate.get())).unwrap_or(i64::MAX),
+            _ => i64::MAX,
+        })
+    }
+}
