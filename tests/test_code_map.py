@@ -191,7 +191,7 @@ def test_the_extras_are_imported_by_the_server_and_the_command_alone() -> None:
 
 LAYERS = [
     {"errors", "secret", "bodies", "actor"},
-    {"model", "wire", "resources", "settings", "gateway", "demo"},
+    {"model", "wire", "resources", "settings", "gateway", "demo", "pricing_catalog"},
     {"store"},
     {"engine"},
     {"http"},

@@ -26,7 +26,7 @@ from limen._core import (
     __version__,
     debug_build,
 )
-from limen.engine import Engine
+from limen.engine import Engine, load_prices
 from limen.errors import (
     ConflictError,
     Fault,
@@ -78,6 +78,7 @@ __all__ = [
     "WindowStatus",
     "__version__",
     "debug_build",
+    "load_prices",
 ]
 
 if debug_build:

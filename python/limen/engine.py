@@ -13,7 +13,7 @@ import os
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from limen import _core
 from limen.actor import acting_as
@@ -33,9 +33,30 @@ from limen.resources.teams import Teams
 from limen.resources.virtual_keys import VirtualKeys
 from limen.settings import Settings, read_settings
 
+if TYPE_CHECKING:
+    from limen.pricing_catalog import PriceCatalog
+
 # A child of fork must not go on with its parent's counters: both would spend the same budget.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_core.forked)
+
+
+def load_prices(source: str | os.PathLike[str] = "builtin") -> "PriceCatalog[_core.RateCard]":
+    """The prices in a file of LiteLLM's format.
+
+    `source` is its path, `"builtin"` for the small dated catalogue of this package, or `"litellm"` for the
+    file of an installed litellm, which is not imported. What of it is not taken, was rounded or could not be
+    read is in the catalogue's `report`. Raises InvalidError where the whole cannot be read.
+
+    >>> catalog = load_prices()
+    >>> found = catalog.find("gpt-4o", "openai")
+    >>> found.by, found.card.cost({"prompt_tokens": 812, "completion_tokens": 233}).nano_usd
+    ('provider and name', 4360000)
+    """
+    # Imported here: most programs read no price file.
+    from limen.pricing_catalog import read_catalog
+
+    return read_catalog(source, _core.RateCard.from_catalog)
 
 
 class Engine(_core.Engine):
