@@ -189,10 +189,10 @@ class Counter:
         self.note_overflow()
 
     def reset(self, now: int) -> None:
-        """Usage to zero in the current window; what is held stays."""
-        for entry in self.entries:
-            if self.counts(entry, now):
-                entry.used = 0
+        """Usage to zero in the current window; what is held stays. No correction reaches what was used."""
+        for entry in [entry for entry in self.entries if entry.used and self.counts(entry, now)]:
+            entry.dropped = True
+            self.entries.append(Entry(entry.at))
 
     def credit(self, now: int, amount: int) -> None:
         """A correction of the usage, never below zero."""

@@ -203,7 +203,12 @@ impl Engine {
         Ok(self.arena.get(limit.slot).read_as(kind, now))
     }
 
-    /// Usage to zero in the current window; what is held stays.
+    /// Usage to zero in the current window; what is held stays, and is settled as ever. What was used is gone with the reset:
+    /// a correction that comes later (of what an expired permit was charged, of a request that is given back) takes
+    /// nothing of what others have used since.
+    ///
+    /// Steps of permits that were taken from this counter wait until it is done: one that came in between would
+    /// correct what is no longer there.
     ///
     /// # Errors
     /// `not_found`.
@@ -212,6 +217,7 @@ impl Engine {
         let policy = self.policy.load();
         let limit = editor.find_limit(&policy, limit_id, kind).ok_or_else(|| Fault::new(Code::NotFound))?;
         let counter = self.arena.get(limit.slot);
+        let _permits = self.parted_from(counter, &policy, now);
         match kind {
             Kind::Requests => counter.empty(now),
             _ => counter.reset_used(now),

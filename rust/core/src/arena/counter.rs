@@ -8,7 +8,7 @@ use crate::sync::Ordering;
 use crate::units::Millis;
 use crate::window::fixed::{Fixed, total_at};
 use crate::window::sliding::Sliding;
-use crate::window::wait::{Ending, fits_at};
+use crate::window::wait::{Ending, Leaving, fits_at};
 use crate::window::{Reading, SEALED, Take, UNSEEDED, admits, amount_of, epoch_of, flags_of};
 
 impl<'a> Counter<'a> {
@@ -114,18 +114,19 @@ impl<'a> Counter<'a> {
         take
     }
 
+    /// What counts at `now`, by windows, oldest first.
+    pub(crate) fn leaving(&self, now: Millis) -> Vec<Leaving> {
+        let current = self.newest();
+        current.look();
+        if current.is_sliding() { current.sliding().leaving(now) } else { vec![current.fixed().leaving(now)] }
+    }
+
     /// When `asked` fits if nothing else comes, and what the `endings` say is given back; None where it never does.
     pub(crate) fn fits_at(&self, now: Millis, asked: i64, limit: i64, endings: &[Ending]) -> Option<Millis> {
         if limit <= 0 || asked > limit {
             return None;
         }
-        let current = self.newest();
-        current.look();
-        let leaving = if current.is_sliding() {
-            current.sliding().leaving(now)
-        } else {
-            vec![current.fixed().leaving(now)]
-        };
+        let leaving = self.leaving(now);
         if admits(leaving.iter().map(|window| window.total).sum(), asked, limit) {
             return Some(now);
         }

@@ -244,3 +244,26 @@ fn a_permit_that_is_opened_beside_a_sweep_is_found_at_its_end() {
         assert_eq!(engine.sweep(Millis::new(OVERDUE + 100)), 1);
     });
 }
+
+#[test]
+fn a_late_settle_beside_a_reset_takes_nothing_of_what_came_since() {
+    check(3, || {
+        let (engine, permit) = with_a_permit(settings());
+        let caller = handle(&engine, "k");
+        engine.sweep(Millis::new(OVERDUE));
+        let steps = vec![
+            thread(&engine, move |engine| settle(engine, permit, 1, OVERDUE).is_ok()),
+            thread(&engine, move |engine| {
+                engine.reset("b", Kind::Budget, Millis::new(OVERDUE)).expect("the limit exists");
+                let since = ask(engine, caller, 2, OVERDUE).expect("a large budget");
+                settle(engine, since, 2, OVERDUE).is_ok()
+            }),
+        ];
+        assert_eq!(all(steps), [true, true]);
+        assert_eq!(
+            budget(&engine, "b", OVERDUE),
+            (2, 0),
+            "what was charged before is gone, whenever it is corrected"
+        );
+    });
+}

@@ -4,7 +4,9 @@ use super::record::Plain;
 use super::ring::Stripe;
 use crate::arena::Slot;
 use crate::period::Epoch;
+use crate::policy::Kind;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, sized};
+use crate::window::BEFORE_ALL;
 
 /// Counters in one body; a longer list goes on in another.
 const ENTRIES: usize = sized(24, 2) as usize;
@@ -13,7 +15,7 @@ const ENTRIES: usize = sized(24, 2) as usize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) slot: Slot,
-    pub(crate) kind: crate::policy::Kind,
+    pub(crate) kind: Kind,
     /// The window of the hold.
     pub(crate) epoch: Epoch,
 }
@@ -81,12 +83,18 @@ impl Entries<'_> {
 pub(crate) struct Charged<'a> {
     pub(super) amount: &'a Plain,
     pub(super) body: &'a Body,
+    pub(super) epoch: &'a Plain,
 }
 
 impl Charged<'_> {
     #[inline(always)]
     pub(crate) fn get(&self) -> i64 {
         self.amount.get()
+    }
+
+    /// What the permit has put there is gone: from here on its window has passed.
+    pub(crate) fn is_gone(&self, kind: Kind) {
+        self.epoch.set(BEFORE_ALL.get() << 2 | kind as i64);
     }
 
     pub(crate) fn add(&self, amount: i64) {

@@ -257,7 +257,7 @@ impl Slab {
 
     /// Hold every permit that a step may still correct, one after the other. False as soon as one stays in the middle
     /// of a step. A sweep's cursor would not do: with two sweeps at once each passes over what the other looks at.
-    pub(crate) fn each_correctable(&self, mut each: impl FnMut(Held<'_>)) -> bool {
+    pub(crate) fn each_correctable<'a>(&'a self, mut each: impl FnMut(Held<'a>)) -> bool {
         for stripe in &self.stripes {
             for number in 0..stripe.length.load(Ordering::Acquire) {
                 let record = stripe.record(number);
@@ -312,7 +312,7 @@ impl<'a> Held<'a> {
                     kind: crate::policy::Kind::of(epoch & 3),
                     epoch: Epoch::from_raw(epoch >> 2),
                 };
-                step(entry, Charged { amount, body });
+                step(entry, Charged { amount, body, epoch: &stored.epoch });
             }
             match body.next.load(Ordering::Relaxed) {
                 0 => return,

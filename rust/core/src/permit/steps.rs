@@ -5,7 +5,7 @@ use super::record::Record;
 use super::slab::Found;
 use super::{Entry, Handle, Held, State};
 use crate::answer::{PriceSource, Settlement, Violation};
-use crate::arena::{Arena, Slot};
+use crate::arena::{Arena, Counter, Slot};
 use crate::engine::Engine;
 use crate::error::{Code, Fault};
 use crate::policy::{Kind, Policy, Set};
@@ -294,6 +294,38 @@ impl Engine {
             });
         });
         seen_all.then_some(unfollowed)
+    }
+
+    /// The permits that were taken from a counter, locked, and parted from what they have used there: what they still
+    /// hold is theirs.
+    pub(crate) fn parted_from(&self, counter: Counter<'_>, policy: &Policy, now: Millis) -> Vec<Held<'_>> {
+        let slot = counter.newest().slot();
+        let counting = counter.leaving(now);
+        let counts = |(at, epoch)| at == slot && counting.iter().any(|window| window.epoch == epoch);
+        loop {
+            let mut permits = Vec::new();
+            let seen_all = self.permits.each_correctable(|held| {
+                let overdue = held.was == State::Open && held.record.ends.get() <= now.get();
+                let held = if overdue { self.expire_held(held, policy, now) } else { held };
+                let mut is_taken_from = false;
+                held.each(|entry, charged| {
+                    let at = self.arena.find(entry.slot).and_then(|counter| counter.whereabouts(entry.epoch));
+                    if at.is_some_and(counts) {
+                        is_taken_from = true;
+                        if entry.kind == Kind::Requests || held.was == State::Charged {
+                            charged.is_gone(entry.kind);
+                        }
+                    }
+                });
+                if is_taken_from {
+                    permits.push(held);
+                }
+            });
+            // One was in the middle of a step for long: let the others go on, and try again.
+            if seen_all {
+                return permits;
+            }
+        }
     }
 
     /// The permit's lock again, and whether it has expired: an open permit that is past its time expires here, whether

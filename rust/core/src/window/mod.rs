@@ -108,6 +108,9 @@ impl ShapeWords {
     }
 }
 
+/// Before every window that an instant can lie in.
+pub(crate) const BEFORE_ALL: Epoch = Epoch::from_raw(-(1 << 60));
+
 /// Flags in the low three bits of a word's upper half, below the epoch.
 pub(crate) const SEALED: u64 = 1;
 pub(crate) const UNSEEDED: u64 = 2;

@@ -2,9 +2,9 @@
 
 use super::fixed::{Fixed, seal_word, total_at};
 use super::sliding::{Ring, Sliding, check_limit};
-use super::{SEALED, ShapeWords, Take, admits, amount_of, epoch_of, flags_of, pack};
+use super::{BEFORE_ALL, SEALED, ShapeWords, Take, admits, amount_of, epoch_of, flags_of, pack};
 use crate::error::Fault;
-use crate::period::{Epoch, Lattice};
+use crate::period::Lattice;
 use crate::sync::Word;
 use crate::units::Millis;
 
@@ -24,9 +24,6 @@ pub struct Status {
     /// How long until one unit can be taken.
     pub retry_after_ms: i64,
 }
-
-/// Before every window that an instant can lie in.
-const BEFORE_ALL: Epoch = Epoch::from_raw(-(1 << 60));
 
 fn before_all() -> Word {
     Word::new(pack(BEFORE_ALL, 0, 0))

@@ -230,10 +230,13 @@ impl Counter {
         self.set(entry, self.entries[entry].used, self.entries[entry].held + growth);
     }
 
+    /// What is used is gone: for whoever put it there its window has passed.
     pub fn reset(&mut self, now: i64) {
         for place in 0..self.entries.len() {
-            if self.counts(&self.entries[place], now) {
-                self.entries[place].used = 0;
+            if self.counts(&self.entries[place], now) && self.entries[place].used > 0 {
+                self.entries[place].gone = true;
+                // The window stays, with what else is to be said of it.
+                self.entries.push(Entry { used: 0, held: 0, gone: false, ..self.entries[place].clone() });
             }
         }
     }

@@ -131,11 +131,6 @@ impl Model {
         holds.filter(|(hold, _)| hold.counter == counter).map(|(hold, end)| (hold.entry, end)).collect()
     }
 
-    /// Whether an expired permit may still be corrected.
-    pub fn has_correctable(&self) -> bool {
-        self.permits.iter().any(|permit| permit.state == State::Expired && !permit.forgotten)
-    }
-
     /// The first instant at which an open permit expires.
     pub fn next_expiry(&self) -> Option<i64> {
         let open = self.permits.iter().filter(|permit| permit.state == State::Open);

@@ -215,17 +215,14 @@ impl Twin {
     }
 
     fn reset(&mut self, which: Index) {
-        // A late correction of what a reset has taken away is nobody's promise.
         let live: Vec<usize> = self.model.limits.values().flatten().copied().collect();
-        if live.is_empty() || self.model.has_correctable() {
+        if live.is_empty() {
             return;
         }
         let counter = &mut self.model.counters[*which.get(&live)];
-        if counter.kind != limen_core::policy::Kind::Requests {
-            counter.reset(self.now);
-            let reset = self.engine.reset(&counter.limit_id, counter.kind, Millis::new(self.now));
-            reset.expect("the limit exists");
-        }
+        counter.reset(self.now);
+        let reset = self.engine.reset(&counter.limit_id, counter.kind, Millis::new(self.now));
+        reset.expect("the limit exists");
     }
 
     fn compare_counters(&self) {
