@@ -22,6 +22,7 @@ import pytest
 
 import limen
 from limen.cli import main
+from limen.http import openapi
 from limen.resources import config_file, file_schema
 from limen.resources.book import Book
 from limen.resources.config_file import _NOT_YET as LATER
@@ -291,7 +292,7 @@ def test_a_file_is_refused_with_the_place_of_each_fault(
     assert all(line.startswith(f"{file}: ") for line in done.stderr.splitlines())
 
 
-COMMANDS = ["", "serve", "check", "schema", "version", "doctor", "backup", "export"]
+COMMANDS = ["", "serve", "check", "schema", "openapi", "version", "doctor", "backup", "export"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -300,7 +301,7 @@ def test_help_says_what_a_command_does(command: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "Usage:" in done.stdout
     assert "..." not in done.stdout.replace("[ARGS]...", ""), "no summary is cut off"
-    if command not in ("schema", "version"):
+    if command not in ("schema", "openapi", "version"):
         assert "Exit codes:" in done.stdout
 
 
@@ -316,6 +317,12 @@ def test_the_command_without_its_extra_says_what_to_install() -> None:
     assert (done.returncode, done.stdout) == (3, "")
     assert "pip install 'limen[server]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_openapi_document_is_the_one_that_is_served() -> None:
+    done = run("openapi")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == openapi.document()
 
 
 def test_the_schema_takes_the_demo_and_refuses_what_check_refuses() -> None:

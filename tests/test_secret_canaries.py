@@ -20,6 +20,7 @@ from door import Door
 
 import limen
 from furnished import picture
+from limen.http import admin
 from limen.http.app import routes
 from test_cli import policy, run, serving
 
@@ -188,6 +189,45 @@ def test_no_reply_of_the_server_shows_a_secret(door: Door, log: Log) -> None:
                     reply = door.call(method, path, parts, headers)
                     assert reply.status < 500
                     log.keep(reply.content, reply.headers)
+
+
+def test_no_reply_to_an_administrator_shows_a_secret(door: Door, log: Log) -> None:
+    """The bodies carry secrets where one may stand and where none may; every route gets each of them."""
+    (literal, _) = door.engine.provider_keys.list()
+    secret = {"value": STRANGER, "azure_client_secret": {"value": PLANTED["azure"]}}
+    bodies: list[Any] = [
+        {},
+        {"name": "n", **secret},
+        {"name": "m", "value": {"value": STRANGER}, "weight": -1},
+        {"value": PLANTED["virtual_key"]},
+        {"name": "o", "value": PLANTED["virtual_key"], "provider_configs": [{"provider": STRANGER, "x": 1}]},
+        {"grace": STRANGER},
+        {"reason": 5, "amount": STRANGER},
+        {"bedrock_arn": f"env.{STRANGER}"},
+        {STRANGER: 1},
+        f'{{"value": "{STRANGER}", "value": "{STRANGER}"}}'.encode(),
+        f'{{"value": "{STRANGER}'.encode(),
+    ]
+    credentials = [
+        {"authorization": f"Bearer {PLANTED['admin']}"},
+        {"authorization": f"Bearer {STRANGER}"},
+        {"authorization": f"Bearer {PLANTED['gateway']}"},
+        {"authorization": f"Bearer {PLANTED['admin']}", "if-match": f'"{STRANGER}"'},
+    ]
+    for row in admin.ROWS:
+        path = row.path.format(id="bot", name="p", provider="p", key_id=literal.key_id)
+        if row.call == "delete":
+            path += STRANGER  # what is there stays, for the other routes
+        for headers in credentials:
+            for body in bodies if row.method in ("POST", "PUT") else [b""]:
+                parts = [body if isinstance(body, bytes) else json.dumps(body).encode()]
+                reply = door.call(row.method, path, parts, headers)
+                assert reply.status < 500
+                # What a caller misspelt comes back as the name of a field; that is no secret of ours.
+                log.keep(reply.content.replace(f'"param":"{STRANGER}"'.encode(), b""), reply.headers)
+    for path in ("/openapi.json", "/docs", admin.METRICS):
+        log.keep(door.call("GET", path, headers=credentials[0]).content)
+    assert door.call("GET", "/api/keys", headers=credentials[0]).body[0]["value"]["value"].startswith("****")
 
 
 def test_the_command_prints_no_secret(tmp_path: Path, log: Log) -> None:

@@ -22,7 +22,7 @@ except ImportError:
     sys.exit(3)
 
 import limen
-from limen.commands.common import CANNOT_START, EXIT_CODES, FILE, WRONG, end
+from limen.commands.common import CANNOT_START, EXIT_CODES, FILE, WRONG, end, print_json
 from limen.commands.store import backup, doctor, export
 from limen.errors import LimenError, StorageError
 
@@ -62,6 +62,18 @@ def schema() -> None:
     from limen.resources.file_schema import schema
 
     click.echo(json.dumps(schema(), indent=2))
+
+
+@main.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the server.
+
+    The same that it serves at /openapi.json: every route, its parameters, its bodies, its answers and its
+    errors. A page to read it in is at /docs.
+    """
+    from limen.http.openapi import document
+
+    print_json(document())
 
 
 @main.command(epilog=EXIT_CODES)

@@ -28,6 +28,10 @@ ROWS: dict[tuple[str, str], dict[str, Any] | None] = {
     ("HEAD", "/health"): None,
     ("GET", "/api/version"): None,
     ("HEAD", "/api/version"): None,
+    ("GET", "/openapi.json"): None,
+    ("HEAD", "/openapi.json"): None,
+    ("GET", "/docs"): None,
+    ("HEAD", "/docs"): None,
 }
 GOVERNANCE = "/api/governance"
 RULE = {"name": "new", "cel_expression": "", "scope": "global", "priority": 1, "targets": [{"weight": 1}]}

@@ -28,7 +28,7 @@ ACTIONS: Final[dict[Call, type[Struct]]] = {
     "reset": bodies.ResetRequest,
     "credit": bodies.CreditRequest,
 }
-_DONE: Final[dict[Call, str]] = {
+DONE: Final[dict[Call, str]] = {
     "create": "created",
     "update": "updated",
     "delete": "deleted",
@@ -218,8 +218,8 @@ def _told(row: Row, resource: Any, answer: Any, tag: str | None) -> Answer:
     fields = {} if answer is None else fields_of(answer)
     warnings = fields.pop("warnings", None)
     told: dict[str, Any] = {}
-    if row.call in _DONE:
-        told["message"] = f"{resource.noun} {_DONE[row.call]}"
+    if row.call in DONE:
+        told["message"] = f"{resource.noun} {DONE[row.call]}"
     told |= {row.word: fields} if row.word else fields
     if warnings is not None:
         told["warnings"] = warnings

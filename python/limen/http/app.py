@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from limen.actor import actor
 from limen.errors import LimenError, fault
-from limen.http import admin
+from limen.http import admin, manual
 from limen.http.auth import NOBODY, Access, Caller, single
 from limen.http.data import DataPlane
 from limen.http.health import Health
@@ -60,6 +60,8 @@ def routes(engine: "Engine", *, key_required: bool) -> dict[str, dict[str, Decid
         "/v1/batch": {"POST": data.batch},
         "/health": {"GET": health.get, "HEAD": health.get},
         "/api/version": {"GET": health.version, "HEAD": health.version},
+        "/openapi.json": {"GET": manual.openapi, "HEAD": manual.openapi},
+        "/docs": {"GET": manual.docs, "HEAD": manual.docs},
     }
 
 

@@ -11,13 +11,19 @@ if TYPE_CHECKING:
 
 
 class Health:
-    """200 while the engine decides. Everything is in memory, so there is nothing that could be degraded."""
+    """200 while all is well; 503 with what is degraded, while decisions go on."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
 
     def get(self, _body: bytes, _caller: Caller) -> Answer:
-        return answer(200, {"status": "ok", "store": "memory", "open_permits": self._engine.open_permits()})
+        trouble = self._engine.trouble
+        body = {
+            "status": "ok" if trouble is None else "degraded",
+            "open_permits": self._engine.open_permits(),
+            "degraded": [] if trouble is None else [trouble],
+        }
+        return answer(200 if trouble is None else 503, body)
 
     def version(self, _body: bytes, _caller: Caller) -> Answer:
         return answer(200, {"version": __version__})
