@@ -73,6 +73,10 @@ TABLE: dict[str, tuple[Row, ...]] = {
         Row("pick_10", "weighted pick of 10 / rand's WeightedIndex", 1, 0.8),
         Row("pick_sticky_4", "sticky pick of 4 / plain pick", 12, 7),
     ),
+    "rust:prices": (
+        Row("price_call", "price of a call, a card of 42 fields / 4-term sum of f64", 5, 3),
+        Row("price_lines", "the same with its lines / 4-term sum of f64"),
+    ),
     "rust:edits": (
         Row("edit_key", "edit of a key among 100,000 / among 100", 2, 1.2),
         Row("create_key", "a new key among 100,000 / among 100", 2, 1.2),
@@ -108,6 +112,16 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "python:picks": (
         Row("py_pick_choices", "Python: weighted pick, faster than random.choices", 15, 25, "more"),
         Row("py_pick_bisect", "Python: weighted pick, faster than bisect", 2, 3, "more"),
+    ),
+    "python:prices": (
+        Row("py_price_decimal", "Python: RateCard.cost, faster than a 4-term sum of Decimal", 1, 3, "more"),
+        Row(
+            "py_price_litellm",
+            "Python: RateCard.cost, faster than litellm's",
+            100,
+            300,
+            "more",
+        ),
     ),
     "python:memory": (
         Row("py_memory_million_mb", "Python: a million keys and their entities", 700, 450, unit="MB"),

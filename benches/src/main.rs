@@ -15,6 +15,7 @@ mod keyed;
 mod memory;
 mod picks;
 mod policy;
+mod prices;
 mod single;
 mod sliding;
 mod threads;
@@ -38,6 +39,7 @@ const QUESTIONS: &[(&str, Question)] = &[
     ("denial", denial::run),
     ("threads", threads::run),
     ("picks", picks::run),
+    ("prices", prices::run),
     ("edits", edits::run),
     ("memory", memory::run),
 ];

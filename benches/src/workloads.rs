@@ -1,5 +1,7 @@
 //! What the benches work on: one file that the Python benches read too.
 
+use std::collections::BTreeMap;
+
 use limen_core::policy::Kind;
 use serde::Deserialize;
 
@@ -19,6 +21,7 @@ pub(crate) struct Workloads {
     pub(crate) levels: Chains,
     pub(crate) sliding: Sliding,
     pub(crate) weights: Weights,
+    pub(crate) priced: Priced,
     #[serde(rename = "batch")]
     _batch: serde_json::Value,
 }
@@ -127,6 +130,17 @@ pub(crate) struct Sliding {
     pub(crate) limit: i64,
     pub(crate) per_ms: i64,
     pub(crate) buckets: i64,
+}
+
+/// A call to be priced: `calls` of them, each of one more of everything.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Priced {
+    pub(crate) usage: BTreeMap<String, i64>,
+    pub(crate) rates: BTreeMap<String, String>,
+    /// What every other field of a patch is set to.
+    pub(crate) other_rates: String,
+    pub(crate) calls: i64,
 }
 
 #[derive(Deserialize)]

@@ -1,37 +1,39 @@
 //! The prices of one model: a table of component x threshold x variant in which few cells have a price.
 //!
-//! A column is all prices of one threshold and variant, in the order of components, with a bit for each component
-//! that has one: the price stands where the bits below it count to. Columns stand in the order of looking, the
-//! highest threshold first, and of one threshold batch, priority, flex, plain. A model with prices per token alone
-//! takes some 60 bytes.
+//! A column is all prices of one threshold and variant, one after the other, and a byte for each component that says
+//! where its price is. Columns stand in the order of looking, the highest threshold first, and of one threshold batch,
+//! priority, flex, plain. A model with prices per token alone takes some 100 bytes.
 
 use std::cmp::Reverse;
 
-use super::component::{Cell, Component, Variant};
+use super::component::{ANY_PROMPT, Cell, Component, Variant};
 use crate::units::FemtoUsd;
 
 /// The most columns of a card. Real ones have up to ten; a file that means harm could make every call look at
 /// thousands.
 pub const MAX_COLUMNS: usize = 64;
 
-// A column has one bit for each component.
-const _: () = assert!(Component::ALL.len() <= u64::BITS as usize);
+const COMPONENTS: usize = Component::ALL.len();
 
 /// The prices of one model, by themselves or under a patch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateCard {
     columns: Box<[Column]>,
     rates: Box<[FemtoUsd]>,
+    /// The lowest threshold that a prompt can be below.
+    least: i64,
+    /// Whether the last column is for any call.
+    ends_plain: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Column {
     threshold: i64,
     variant: Variant,
-    /// Which components have a price here.
-    has: u64,
     /// Where its prices begin.
     start: u16,
+    /// Which of them is a component's, counted from 1; 0 where it has none here.
+    places: [u8; COMPONENTS],
 }
 
 /// More than [`MAX_COLUMNS`] thresholds and variants.
@@ -43,6 +45,13 @@ pub struct TooManyColumns;
 pub(super) struct Found {
     pub(super) cell: Cell,
     pub(super) rate: FemtoUsd,
+}
+
+/// Without any price.
+impl Default for RateCard {
+    fn default() -> RateCard {
+        RateCard { columns: Box::default(), rates: Box::default(), least: i64::MAX, ends_plain: false }
+    }
 }
 
 impl RateCard {
@@ -66,17 +75,21 @@ impl RateCard {
                 columns.last().is_some_and(|last| (last.threshold, last.variant) == (threshold, variant));
             if !here {
                 let start = u16::try_from(rates.len()).map_err(|_| TooManyColumns)?;
-                columns.push(Column { threshold, variant, has: 0, start });
-            }
-            if let Some(column) = columns.last_mut() {
-                column.has |= 1 << component as u8;
+                columns.push(Column { threshold, variant, start, places: [0; COMPONENTS] });
             }
             rates.push(*rate);
+            if let Some(column) = columns.last_mut() {
+                column.places[component as usize] = (rates.len() - usize::from(column.start)) as u8;
+            }
         }
         if columns.len() > MAX_COLUMNS {
             return Err(TooManyColumns);
         }
-        Ok(RateCard { columns: columns.into(), rates: rates.into() })
+        let thresholds = columns.iter().map(|column| column.threshold);
+        let least = thresholds.filter(|threshold| *threshold != ANY_PROMPT).min().unwrap_or(i64::MAX);
+        let last = columns.last().map(|column| (column.threshold, column.variant));
+        let ends_plain = last == Some((ANY_PROMPT, Variant::Plain));
+        Ok(RateCard { columns: columns.into(), rates: rates.into(), least, ends_plain })
     }
 
     /// This card with other prices in some cells.
@@ -93,28 +106,51 @@ impl RateCard {
     /// Every price.
     pub fn prices(&self) -> impl Iterator<Item = (Cell, FemtoUsd)> {
         self.columns.iter().flat_map(move |column| {
-            let here =
-                Component::ALL.iter().filter(move |&&component| column.has >> component as u8 & 1 == 1);
-            here.enumerate().map(move |(place, &component)| {
-                let cell = Cell { component, threshold: column.threshold, variant: column.variant };
-                (cell, self.rates[usize::from(column.start) + place])
+            Component::ALL.iter().filter_map(move |&component| {
+                let found = self.at(column, component)?;
+                Some((found.cell, found.rate))
             })
         })
     }
 
-    /// The price of a component for a prompt of so many tokens, called in these ways (a bit for each variant).
     #[inline(always)]
-    pub(super) fn find(&self, component: Component, prompt: i64, ways: u8) -> Option<Found> {
-        let bit = component as u8;
-        for column in &self.columns {
-            if column.has >> bit & 1 == 1
-                && ways >> column.variant as u8 & 1 == 1
-                && column.threshold < prompt
+    fn at(&self, column: &Column, component: Component) -> Option<Found> {
+        let place = usize::from(column.places[component as usize]).checked_sub(1)?;
+        let rate = *self.rates.get(usize::from(column.start) + place)?;
+        let cell = Cell { component, threshold: column.threshold, variant: column.variant };
+        Some(Found { cell, rate })
+    }
+
+    /// The columns that may have prices for a prompt of so many tokens, called in these ways (a bit for each variant).
+    /// Nearly every call is plain, and below every threshold: then it is the last one alone, if that is plain.
+    #[inline(always)]
+    pub(super) fn columns_for(&self, prompt: i64, ways: u8) -> Columns<'_> {
+        let skipped = if ways == 1 << Variant::Plain as u8 && prompt <= self.least {
+            self.columns.len() - usize::from(self.ends_plain)
+        } else {
+            self.columns.iter().take_while(|column| column.threshold >= prompt).count()
+        };
+        Columns { card: self, columns: &self.columns[skipped..], ways }
+    }
+}
+
+/// What of a card is looked at for a call.
+#[derive(Clone, Copy)]
+pub(super) struct Columns<'a> {
+    card: &'a RateCard,
+    columns: &'a [Column],
+    ways: u8,
+}
+
+impl Columns<'_> {
+    /// The price of a component.
+    #[inline(always)]
+    pub(super) fn find(&self, component: Component) -> Option<Found> {
+        for column in self.columns {
+            if self.ways >> column.variant as u8 & 1 == 1
+                && let Some(found) = self.card.at(column, component)
             {
-                let below = (column.has & ((1 << bit) - 1)).count_ones();
-                let rate = self.rates[usize::from(column.start) + below as usize];
-                let cell = Cell { component, threshold: column.threshold, variant: column.variant };
-                return Some(Found { cell, rate });
+                return Some(found);
             }
         }
         None

@@ -6,12 +6,15 @@
 use std::fmt;
 
 use super::call::Call;
-use super::card::{Found, RateCard};
+use super::card::{Columns, Found, RateCard};
 use super::component::{ANY_PROMPT, Cell, Component, Variant, write_tier};
 use crate::error::{Code, Fault};
 use crate::request::RequestType;
 use crate::units::{FemtoUsd, NanoUsd};
 use crate::usage::{Usage, Word};
+
+/// Few costs have more.
+const LINES: usize = 6;
 
 pub(super) const MILLION: i64 = 1_000_000;
 
@@ -24,7 +27,11 @@ pub struct Exact {
 }
 
 impl Exact {
+    #[inline(always)]
     fn new(femto: i128, millionths: i128) -> Exact {
+        if millionths == 0 {
+            return Exact { femto, millionths: 0 };
+        }
         let million = i128::from(MILLION);
         Exact {
             femto: femto.saturating_add(millionths / million),
@@ -144,6 +151,7 @@ impl Sink for () {
 }
 
 impl Sink for Vec<Line> {
+    #[inline]
     fn line(&mut self, line: Line) {
         self.push(line);
     }
@@ -151,8 +159,8 @@ impl Sink for Vec<Line> {
 
 /// A cost in the making: one call, one card.
 pub(super) struct Bill<'a, S> {
-    pub(super) card: &'a RateCard,
-    pub(super) call: Call,
+    columns: Columns<'a>,
+    pub(super) call: &'a Call,
     sink: S,
     femto: i128,
     millionths: i128,
@@ -161,8 +169,9 @@ pub(super) struct Bill<'a, S> {
 
 impl<'a, S: Sink> Bill<'a, S> {
     #[inline(always)]
-    fn new(card: &'a RateCard, usage: &Usage, sink: S) -> Self {
-        Bill { card, call: Call::new(usage), sink, femto: 0, millionths: 0, unknown: None }
+    fn new(card: &'a RateCard, call: &'a Call, sink: S) -> Self {
+        let columns = card.columns_for(call.prompt, call.ways);
+        Bill { columns, call, sink, femto: 0, millionths: 0, unknown: None }
     }
 
     #[inline(always)]
@@ -185,16 +194,17 @@ impl<'a, S: Sink> Bill<'a, S> {
     /// the input is the dearer of both.
     #[inline(always)]
     pub(super) fn first(&self, chain: &[Component]) -> Option<Found> {
-        let find = |component| self.card.find(component, self.call.prompt, self.call.ways);
-        chain.iter().find_map(|&component| {
+        for &component in chain {
+            let found = self.columns.find(component);
             if component == Component::Input && self.call.unsplit {
-                return find(Component::Input)
-                    .into_iter()
-                    .chain(find(Component::Output))
-                    .max_by_key(|found| found.rate);
+                let other = self.columns.find(Component::Output);
+                return found.into_iter().chain(other).max_by_key(|found| found.rate);
             }
-            find(component)
-        })
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
     }
 
     /// Charge a quantity at the first price of a chain that the card has; unknown is the last of it.
@@ -236,13 +246,14 @@ impl<'a, S: Sink> Bill<'a, S> {
 /// What a call costs. Nothing is allocated.
 #[must_use]
 pub fn price(card: &RateCard, usage: &Usage, request_type: RequestType) -> Price {
-    Bill::new(card, usage, ()).run(request_type)
+    Bill::new(card, &Call::new(usage), ()).run(request_type)
 }
 
 /// What a call costs, line by line.
 #[must_use]
 pub fn cost(card: &RateCard, usage: &Usage, request_type: RequestType) -> Cost {
-    let mut bill = Bill::new(card, usage, Vec::new());
+    let call = Call::new(usage);
+    let mut bill = Bill::new(card, &call, Vec::with_capacity(LINES));
     let price = bill.run(request_type);
     Cost { price, lines: bill.sink }
 }
@@ -283,7 +294,8 @@ pub struct Most {
 /// its type can have (text, reasoning, sound, images): the dearest price counts.
 #[must_use]
 pub fn most(card: &RateCard, usage: &Usage, request_type: RequestType) -> Most {
-    let mut bill = Bill::new(card, usage, ());
+    let call = Call::new(usage);
+    let mut bill = Bill::new(card, &call, ());
     let stated = bill.run(request_type);
     let kinds = output_kinds(request_type);
     let dearest = kinds.iter().filter_map(|&kind| bill.first(&[kind])).map(|found| found.rate).max();

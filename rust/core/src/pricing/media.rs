@@ -28,7 +28,7 @@ const QUALITIES: [Component; 7] = [
 impl<S: Sink> Bill<'_, S> {
     pub(super) fn speech(&mut self) {
         use Component as C;
-        let call = &self.call;
+        let call = self.call;
         let (characters, prompt) = (call.get(Word::Characters), call.prompt);
         let (audio, seconds) = (call.get(Word::OutputAudioTokens), call.get(Word::OutputSeconds));
         let completion = call.completion;
@@ -42,7 +42,7 @@ impl<S: Sink> Bill<'_, S> {
 
     pub(super) fn transcription(&mut self) {
         use Component as C;
-        let call = &self.call;
+        let call = self.call;
         let (prompt, audio) = (call.prompt, call.get(Word::InputAudioTokens));
         let seconds = call.get(Word::InputSeconds);
         if audio > 0 && self.first(&[C::InputAudio]).is_some() {
@@ -79,7 +79,7 @@ impl<S: Sink> Bill<'_, S> {
 
     /// Images made, their pixels, and what an image of this quality and size may be charged as.
     fn made(&self) -> (i64, i64, SmallVec<[Component; 6]>) {
-        let call = &self.call;
+        let call = self.call;
         let sized = call.given(Word::ImageWidth) || call.given(Word::ImageHeight);
         // A size without a number of images is one image.
         let images = if call.given(Word::Images) { call.get(Word::Images) } else { i64::from(sized) };

@@ -30,7 +30,7 @@ impl<S: Sink> Bill<'_, S> {
     #[inline(always)]
     pub(super) fn prompt(&mut self) {
         use Component as C;
-        let call = &self.call;
+        let call = self.call;
         let (mut audio, mut images) = (call.get(Word::InputAudioTokens), call.get(Word::InputImageTokens));
         // A prompt has at least the tokens of its parts: where the sum of them did not fit, it counts to the end.
         let mut text = call.prompt.saturating_sub(audio).saturating_sub(images).max(0);
@@ -69,7 +69,7 @@ impl<S: Sink> Bill<'_, S> {
     #[inline(always)]
     fn completion(&mut self) {
         use Component as C;
-        let call = &self.call;
+        let call = self.call;
         let audio = call.get(Word::OutputAudioTokens);
         let images = call.get(Word::OutputImageTokens);
         let reasoning = call.get(Word::ReasoningTokens);
