@@ -31,7 +31,7 @@ impl<'a> Counter<'a> {
 
     pub(super) fn sliding(&self) -> Sliding<'a> {
         let ring = self.cell.shape.ring();
-        let slots = self.arena.meta(self.number).ring.get().map_or(&[][..], |slots| slots);
+        let slots = self.arena.meta(self.number).ring.get().map_or(&[][..], |slots| &slots[..]);
         Sliding { head: &self.cell.word, slots: &slots[..ring.slots()], ring }
     }
 

@@ -22,11 +22,12 @@ use crate::units::Millis;
 use crate::window::sliding::{Ring, Sliding};
 use crate::window::{ShapeWords, UNSEEDED, pack};
 
-/// Cells in the first chunk; each further one doubles.
-const FIRST_CHUNK: u32 = sized(64, 8);
-const CHUNKS: usize = 22;
+/// Chunks come in fours of one size; those of the first four have so many cells, those of the next ones twice as many. So
+/// at most a fifth of what there is stands empty.
+const FIRST_CHUNK: u32 = sized(16, 2);
+const CHUNKS: usize = 88;
 /// A number is its chunk above this bit, and the place in the chunk below: it is told apart without a search.
-const CHUNK_BIT: u32 = 27;
+const CHUNK_BIT: u32 = 25;
 
 /// Where a counter is, and in which of its lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,16 +77,29 @@ struct Cell {
 /// What is rarely read of a cell.
 #[derive(Debug, Default)]
 struct Meta {
+    /// What the limit is called now: for those who know a permit's counters and not its policy.
+    name: OsMutex<Option<Arc<LimitName>>>,
+    ring: OnceLock<Box<[Word; RING_SLOTS]>>,
+    /// Most counters never succeed another, and are never succeeded.
+    edits: OnceLock<Box<Edits>>,
+}
+
+/// How a counter stands to the one before it and the one after it.
+#[derive(Debug, Default)]
+struct Edits {
     /// Successor, as number + 1 below its generation: a cell that was given out anew is nobody's successor. And
     /// predecessor, as number + 1.
     next: AtomicU64,
     previous: AtomicU32,
-    /// When the edit that made this counter was asked for, and whether it starts afresh.
-    edited: AtomicI64,
+    /// Whether the counter starts afresh, and when the edit that made it was asked for.
     afresh: AtomicU32,
-    ring: OnceLock<Box<[Word]>>,
-    /// What the limit is called now: for those who know a permit's counters and not its policy.
-    name: OsMutex<Option<Arc<LimitName>>>,
+    edited: AtomicI64,
+}
+
+impl Meta {
+    fn edits(&self) -> &Edits {
+        self.edits.get_or_init(Box::default)
+    }
 }
 
 #[derive(Debug)]
@@ -129,11 +143,12 @@ impl Default for Arena {
     }
 }
 
-/// The number of the cell that is given out as the `count`th: chunk k holds `FIRST_CHUNK << k` cells.
+/// The number of the cell that is given out as the `count`th: the chunks of the kth four hold `FIRST_CHUNK << k` cells.
 fn number_of(count: u32) -> u32 {
-    let from_first = count + FIRST_CHUNK;
-    let chunk = from_first.ilog2() - FIRST_CHUNK.ilog2();
-    chunk << CHUNK_BIT | (from_first - (FIRST_CHUNK << chunk))
+    let from_first = count + 4 * FIRST_CHUNK;
+    let four = from_first.ilog2() - (4 * FIRST_CHUNK).ilog2();
+    let (length, in_four) = (FIRST_CHUNK << four, from_first - (4 * FIRST_CHUNK << four));
+    (4 * four + in_four / length) << CHUNK_BIT | in_four % length
 }
 
 /// The chunk that holds a number, and the place in it.
@@ -158,7 +173,7 @@ impl Arena {
     #[cold]
     fn made(&self, index: usize) -> &Chunk {
         self.chunks[index].get_or_init(|| {
-            let length = FIRST_CHUNK << index;
+            let length = FIRST_CHUNK << (index / 4);
             Chunk {
                 cells: (0..length).map(|_| Cell::default()).collect(),
                 metas: (0..length).map(|_| Meta::default()).collect(),
@@ -193,8 +208,7 @@ impl Arena {
     /// A new counter, empty at `now`.
     pub(crate) fn create(&self, shape: Shape, now: Millis) -> Slot {
         let number = self.allocate(shape);
-        let (cell, meta) = (self.cell(number), self.meta(number));
-        meta.previous.store(0, Ordering::Relaxed);
+        let cell = self.cell(number);
         let start = pack(shape.epoch_at(now), 0, 0);
         cell.word.store(start);
         cell.used.store(start);
@@ -205,17 +219,17 @@ impl Arena {
     /// was held before changes nothing in it.
     pub(crate) fn succeed(&self, old: Slot, shape: Shape, now: Millis, afresh: bool) -> Slot {
         let number = self.allocate(shape);
-        let (cell, meta) = (self.cell(number), self.meta(number));
-        meta.previous.store(old.number + 1, Ordering::Relaxed);
-        meta.edited.store(now.get(), Ordering::Relaxed);
-        meta.afresh.store(u32::from(afresh), Ordering::Relaxed);
+        let (cell, edits) = (self.cell(number), self.meta(number).edits());
+        edits.previous.store(old.number + 1, Ordering::Relaxed);
+        edits.edited.store(now.get(), Ordering::Relaxed);
+        edits.afresh.store(u32::from(afresh), Ordering::Relaxed);
         let unseeded = pack(shape.epoch_at(now), UNSEEDED, 0);
         cell.word.store(unseeded);
         cell.used.store(unseeded);
         let slot = self.get_number(number).slot();
         // Release: partner of the Acquire in `Counter::next`; who follows it sees the successor as set up above.
         let link = u64::from(slot.generation) << 32 | u64::from(number + 1);
-        self.meta(old.number).next.store(link, Ordering::Release);
+        self.meta(old.number).edits().next.store(link, Ordering::Release);
         slot
     }
 
@@ -256,12 +270,14 @@ impl Arena {
             Shape::Sliding(ring) => (ring.sub_ms, ring.live),
         });
         cell.ceiling.store(i64::MAX, Ordering::Relaxed);
-        meta.next.store(0, Ordering::Relaxed);
+        if let Some(edits) = meta.edits.get() {
+            edits.next.store(0, Ordering::Relaxed);
+            edits.previous.store(0, Ordering::Relaxed);
+        }
         let sliding = matches!(shape, Shape::Sliding(_));
         if sliding {
-            let ring =
-                meta.ring.get_or_init(|| (0..RING_SLOTS).map(|_| Word::new(Sliding::EMPTY_SLOT)).collect());
-            for slot in ring {
+            let empty = |_| Word::new(Sliding::EMPTY_SLOT);
+            for slot in &**meta.ring.get_or_init(|| Box::new(std::array::from_fn(empty))) {
                 slot.store(Sliding::EMPTY_SLOT);
             }
         }

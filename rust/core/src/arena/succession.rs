@@ -35,7 +35,7 @@ impl<'a> Counter<'a> {
 
     pub(super) fn next(&self) -> Option<Counter<'a>> {
         // Acquire: partner of the Release in `Arena::succeed`.
-        let link = self.arena.meta(self.number).next.load(Ordering::Acquire);
+        let link = self.arena.meta(self.number).edits.get()?.next.load(Ordering::Acquire);
         let number = (link as u32).checked_sub(1)?;
         self.arena.find(Slot { number, generation: (link >> 32) as u32 })
     }
@@ -126,13 +126,13 @@ impl<'a> Counter<'a> {
 
     /// Where this counter began counting for its predecessor, and whether anything was carried over.
     pub(super) fn origin(&self, old: &Counter<'_>) -> (Epoch, bool) {
-        let meta = self.arena.meta(self.number);
-        let edited = Millis::new(meta.edited.load(Ordering::Relaxed));
+        let edits = self.arena.meta(self.number).edits();
+        let edited = Millis::new(edits.edited.load(Ordering::Relaxed));
         let last = epoch_of(old.cell.word.load());
         let (old_shape, shape) = (old.shape(), self.shape());
         // Traffic may have moved the old counter past the edit's instant: time does not run backwards for it.
         let at = edited.max(old_shape.start(last));
-        let carries = meta.afresh.load(Ordering::Relaxed) == 0
+        let carries = edits.afresh.load(Ordering::Relaxed) == 0
             && match old_shape {
                 Shape::Fixed(_) => last.contains_or_after(edited),
                 Shape::Sliding(_) => true,
@@ -153,13 +153,14 @@ impl<'a> Counter<'a> {
 
     /// Seal the predecessor and take its count over. Any number of threads may do it at once: all compute the same.
     pub(super) fn seed(&self) {
-        let previous = self.arena.meta(self.number).previous.load(Ordering::Relaxed);
+        let Some(edits) = self.arena.meta(self.number).edits.get() else { return };
+        let previous = edits.previous.load(Ordering::Relaxed);
         if previous == 0 {
             return;
         }
         let old = self.arena.get_number(previous - 1);
         old.look();
-        let edited = Millis::new(self.arena.meta(self.number).edited.load(Ordering::Relaxed));
+        let edited = Millis::new(edits.edited.load(Ordering::Relaxed));
         let (total, used, owed) = if old.is_sliding() {
             let sliding = old.sliding();
             let advanced = sliding.advance(edited);
@@ -182,7 +183,7 @@ impl<'a> Counter<'a> {
 
     /// The fault that a canary build has: the count is copied while the old counter goes on counting.
     pub(crate) fn copy_for_canary(&self) {
-        let previous = self.arena.meta(self.number).previous.load(Ordering::Relaxed);
+        let previous = self.arena.meta(self.number).edits().previous.load(Ordering::Relaxed);
         if previous != 0 && flags_of(self.cell.word.load()) & UNSEEDED != 0 {
             let old = self.arena.get_number(previous - 1);
             let (epoch, _) = self.origin(&old);

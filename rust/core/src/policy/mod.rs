@@ -8,6 +8,7 @@ pub(crate) mod current;
 pub mod edit;
 mod table;
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -265,7 +266,7 @@ pub(crate) struct McpConfig {
 pub(crate) struct Credential {
     pub(crate) sha256: [u8; 32],
     /// None until it is first presented, where only the SHA-256 was given.
-    pub(crate) fingerprint: Option<u128>,
+    pub(crate) fingerprint: Option<NonZero<u128>>,
 }
 
 /// A virtual key, resolved.
@@ -294,7 +295,7 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn fingerprint_of(credentials: &[Credential]) -> i64 {
-        credentials.first().and_then(|first| first.fingerprint).unwrap_or(0) as i64
+        credentials.first().and_then(|first| first.fingerprint).map_or(0, |found| found.get() as i64)
     }
 }
 

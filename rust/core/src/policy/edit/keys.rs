@@ -1,5 +1,6 @@
 //! Virtual keys, with all that they own and all that proves them.
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use super::check::draw_among;
@@ -111,8 +112,11 @@ impl Draft<'_> {
         rows.iter()
             .map(|row| {
                 let learned = before.iter().find(|old| old.sha256 == row.sha256);
-                let fingerprint = row.fingerprint.or_else(|| learned.and_then(|old| old.fingerprint));
-                let known = Known { fingerprint: fingerprint.unwrap_or(0), key, until: row.until };
+                let fingerprint = row
+                    .fingerprint
+                    .and_then(NonZero::new)
+                    .or_else(|| learned.and_then(|old| old.fingerprint));
+                let known = Known { fingerprint: fingerprint.map_or(0, NonZero::get), key, until: row.until };
                 match fingerprint {
                     Some(_) => self.policy.credentials.insert(known),
                     None => {
@@ -126,7 +130,7 @@ impl Draft<'_> {
 
     pub(super) fn forget_credential(&mut self, credential: &Credential) {
         match credential.fingerprint {
-            Some(fingerprint) => self.policy.credentials.remove(fingerprint),
+            Some(fingerprint) => self.policy.credentials.remove(fingerprint.get()),
             None => {
                 Arc::make_mut(&mut self.policy.unlearned).remove(&credential.sha256);
             }
@@ -141,7 +145,7 @@ impl Draft<'_> {
             let mut key = (**key).clone();
             for credential in &mut key.credentials {
                 if credential.sha256 == *sha256 {
-                    credential.fingerprint = Some(fingerprint);
+                    credential.fingerprint = NonZero::new(fingerprint);
                 }
             }
             key.fingerprint = Key::fingerprint_of(&key.credentials);
