@@ -1,5 +1,5 @@
 //! What decisions cost beside the best peer: `limen-benches QUESTION... [--quick]` prints one line of JSON a row.
-//! `limen-benches count CHAIN_CALLER PAIRS` makes so many pairs of calls and prints nothing.
+//! `limen-benches count NAME TIMES` makes so many calls of one kind and prints nothing.
 //!
 //! `benches/run.py` runs this, and says how the rows are to be read.
 #![expect(clippy::print_stdout, reason = "the rows are what it is for")]
@@ -55,7 +55,7 @@ fn main() {
     if let [count, name, pairs] = words.as_slice()
         && count == "count"
     {
-        return count::run(&workloads, name, pairs.parse().expect("a number of pairs"));
+        return count::run(&workloads, name, pairs.parse().expect("a number of times"));
     }
     let mut effort = Effort::FULL;
     let mut asked = Vec::new();
