@@ -110,6 +110,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "python:batch": (
         Row("py_batch_handles", f"Python: a pair in a batch of 1,000, handles / {SCALAR}", 0.45, 0.35),
         Row("py_batch_strings", f"Python: a pair in a batch of 1,000, list of str / {SCALAR}", 0.6, 0.5),
+        Row("py_batch_mappings", f"Python: a pair in a batch of 1,000, settled by mappings / {SCALAR}"),
     ),
     "python:picks": (
         Row("py_pick_choices", "Python: weighted pick, faster than random.choices", 15, 25, "more"),

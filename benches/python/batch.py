@@ -1,7 +1,8 @@
 """What does a pair cost in a batch, beside the same pair by itself?
 
 Both sides say no cost, and the engine counts zero: tuples have no place for one. The requests are at hand
-before the clock starts, on both sides; the mappings that settle are made inside it: they need the permits.
+before the clock starts, on both sides; the tuples or mappings that settle are made inside it: they need the
+permits.
 """
 
 from __future__ import annotations
@@ -28,17 +29,21 @@ def one_by_one(engine: limen.Engine) -> Callable[[Sequence[Any]], None]:
     return loop
 
 
-def in_batches(engine: limen.Engine, tokens: list[int]) -> Callable[[Sequence[Any]], None]:
+def as_tuple(permit: Any) -> Any:
+    return (permit, *USED)
+
+
+def as_mapping(permit: Any) -> Any:
+    return {"permit": permit, "prompt_tokens": USED[0], "completion_tokens": USED[1]}
+
+
+def in_batches(
+    engine: limen.Engine, tokens: list[int], used: Callable[[Any], Any]
+) -> Callable[[Sequence[Any]], None]:
     def loop(requests: Sequence[Any]) -> None:
-        prompt, completion = USED
         for start in range(0, len(requests), PAIRS):
             permits = engine.admit_many(requests[start : start + PAIRS])
-            answers = engine.settle_many(
-                [
-                    {"permit": permit, "prompt_tokens": prompt, "completion_tokens": completion}
-                    for permit in permits
-                ]
-            )
+            answers = engine.settle_many([used(permit) for permit in permits])
             tokens[0] += sum(answer.tokens for answer in (answers[0], answers[-1]))
 
     return loop
@@ -50,15 +55,21 @@ def main() -> None:
     strings = [names[number] for number in order]
     handles = [engine.handle(name) for name in strings]
     tokens = [0]
-    for row, keys in (("py_batch_handles", handles), ("py_batch_strings", strings)):
+    for row, keys, used in (
+        ("py_batch_handles", handles, as_tuple),
+        ("py_batch_strings", strings, as_tuple),
+        ("py_batch_mappings", strings, as_mapping),
+    ):
         requests = [(key, MODEL, *ASKED) for key in keys]
         before = permits(engine)
-        scalar, batch = in_turn([side(one_by_one(engine), keys), side(in_batches(engine, tokens), requests)])
+        scalar, batch = in_turn(
+            [side(one_by_one(engine), keys), side(in_batches(engine, tokens, used), requests)]
+        )
         pairs = CALLS * (1 + ROUNDS)
         assert (permits(engine) - before, engine.open_permits()) == (2 * pairs, 0)
         print_ratio(row, batch, scalar, note=f"{PAIRS} pairs a batch")
     # The first and the last of each batch were looked at.
-    assert tokens[0] == 2 * pairs // PAIRS * 2 * sum(USED)
+    assert tokens[0] == 3 * pairs // PAIRS * 2 * sum(USED)
 
 
 def permits(engine: limen.Engine) -> int:
