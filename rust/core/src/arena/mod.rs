@@ -147,8 +147,9 @@ impl Default for Arena {
 fn number_of(count: u32) -> u32 {
     let from_first = count + 4 * FIRST_CHUNK;
     let four = from_first.ilog2() - (4 * FIRST_CHUNK).ilog2();
-    let (length, in_four) = (FIRST_CHUNK << four, from_first - (4 * FIRST_CHUNK << four));
-    (4 * four + in_four / length) << CHUNK_BIT | in_four % length
+    let length = FIRST_CHUNK << four;
+    let in_four = from_first - 4 * length;
+    ((4 * four + in_four / length) << CHUNK_BIT) | (in_four % length)
 }
 
 /// The chunk that holds a number, and the place in it.
