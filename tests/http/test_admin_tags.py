@@ -188,3 +188,32 @@ def test_of_editors_who_all_expect_the_same_one_wins(bench: Bench) -> None:
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [200, *[412] * 5]
+
+
+def test_a_change_over_http_waits_for_an_edit_that_waits_for_the_disk_and_both_end(bench: Bench) -> None:
+    """Whoever held the readers' lock while it waited for its turn would keep the other edit from its end."""
+    path = bench.path("/api/governance/customers/{id}")
+    keeper, on_disk, go = bench.engine._book.keeper, threading.Event(), threading.Event()
+    commit = keeper.commit
+
+    def slow(*change: Any) -> None:
+        on_disk.set()
+        go.wait(30)
+        commit(*change)
+
+    bench.engine._book.keeper.commit = slow
+    embedded = threading.Thread(target=bench.engine.customers.create, args=({"name": "x"},), daemon=True)
+    embedded.start()
+    assert on_disk.wait(30)
+    replies: list[Any] = []
+    served = threading.Thread(
+        target=lambda: replies.append(bench.ask("PUT", path, {"name": "other"})), daemon=True
+    )
+    served.start()
+    # Long enough to wait for its turn: whatever it holds then, it holds until the edit has ended.
+    served.join(0.2)
+    go.set()
+    for thread in (embedded, served):
+        thread.join(10)
+        assert not thread.is_alive()
+    assert replies[0].status == 200

@@ -146,17 +146,17 @@ def _get(row: Row, resource: Any, asked: Asked) -> Answer:
 
 def _create(row: Row, resource: Any, asked: Asked) -> Answer:
     no_filters(asked.query)
-    with resource.book.reading():
+    with resource.book.turn():
         answer = resource.create(body_of(asked.body))
         tag = resource.tag(getattr(answer, resource.id_word))
     return _told(row, resource, answer, tag)
 
 
 def _change(row: Row, resource: Any, asked: Asked) -> Answer:
-    """Looked at and changed under one lock, so that what the conditions saw is what is changed."""
+    """Looked at and changed in one turn, so that what the conditions saw is what is changed."""
     id, call = _only_id(asked), getattr(resource, row.call)
     words = _words(row, asked)
-    with resource.book.reading():
+    with resource.book.turn():
         _expect(asked, _tag(resource, id))
         answer = call(id, **words)
         tag = _tag(resource, getattr(answer, resource.id_word, ""))

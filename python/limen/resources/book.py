@@ -72,13 +72,23 @@ class Book:
             yield
 
     @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The turn to edit, for who looks before it edits: nothing that is kept changes meanwhile.
+
+        Not the lock of the readers: an edit takes that inside its turn, so whoever waited for a turn with it in
+        hand would wait for ever.
+        """
+        self.check_fork()
+        with self.editing:
+            yield
+
+    @contextmanager
     def edit(self) -> Iterator["Draft"]:
         """A draft, in its turn; the block publishes it, or leaves it and nothing has happened.
 
         Only edits change what is kept, so an edit reads it without the lock of the readers.
         """
-        self.check_fork()
-        with self.editing:
+        with self.turn():
             with self.reading():
                 draft = Draft(self, self.core.now_ms())
             yield draft
