@@ -53,6 +53,7 @@ RULES = [
     *each("description", TEXTS),
     *each("enabled", TRUTHS),
     *each("cel_expression", [5, True, [], None, LONG, "x" * 4097, "ü" * 2049, "a\x00b", "\ud800", b"true"]),
+    *each("cel_expression", ["model", "model = 1", "x", "1 + 'a' == 2", "+".join(["1"] * 2047), "(" * 2000]),
     *each("priority", [*WHOLE, None]),
     *each("query", [5, "x", True, [], [1]]),
     *each("query", [nan, 2**63, object(), "x" * 4097], "query.a", lambda value: {"a": value}),

@@ -24,7 +24,6 @@ import limen
 from limen.cli import main
 from limen.http import openapi
 from limen.resources import config_file, file_schema
-from limen.resources.book import Book
 from limen.resources.config_file import _NOT_YET as LATER
 from test_config_file import POLICY
 
@@ -348,10 +347,10 @@ def test_the_schema_takes_the_demo_and_refuses_what_check_refuses() -> None:
 def test_the_schema_has_the_sections_and_the_fields_that_a_file_is_read_by() -> None:
     found = file_schema.schema()
     parts = found["$defs"]
-    for section in config_file._sections(Book(config_file._Nowhere())):
+    for section in config_file._sections(limen.Engine()._book):
         entry = found["properties"][section.word]["items"]["$ref"].rpartition("/")[2]
         assert set(parts[entry]["properties"]) == set(section.shape.fields), section.word
-    sections = [section.word for section in config_file._sections(Book(config_file._Nowhere()))]
+    sections = [section.word for section in config_file._sections(limen.Engine()._book)]
     assert set(found["properties"]) == {"settings", *sections}
 
 

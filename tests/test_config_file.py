@@ -11,7 +11,6 @@ import pytest
 
 from furnished import BUDGET, RATE, picture
 from house import DAY, House, refused
-from limen.resources.config_file import check
 
 POLICY: dict[str, Any] = {
     "settings": {"permit_ttl_seconds": 60, "secret_env": ["LIMEN_TEST_SECRET"]},
@@ -334,21 +333,13 @@ FAULTY: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
 @pytest.mark.parametrize(
     ("document", "wanted"), FAULTY, ids=[str(list(row[0].values()))[:60] for row in FAULTY]
 )
-def test_check_names_every_fault_with_its_path(
+def test_every_fault_is_named_with_its_path(
     tmp_path: Path, document: dict[str, Any], wanted: list[tuple[str, str]]
 ) -> None:
-    assert [(fault.code, fault.param) for fault in check(document)] == wanted
     filed = Filed(tmp_path)
     filed.policy = document
     fault = refused(filed.load, wanted[0][0])
     assert [(found.code, found.param) for found in fault.faults] == wanted
-
-
-def test_check_finds_nothing_wrong_with_a_good_file(tmp_path: Path) -> None:
-    file = tmp_path / "policy.json"
-    file.write_text(json.dumps(POLICY), encoding="utf-8")
-    assert check(file) == []
-    assert check(POLICY) == []
 
 
 TEXTS: list[tuple[bytes, str | None, str]] = [

@@ -9,7 +9,6 @@ import pytest
 
 from furnished import picture
 from house import refused
-from limen.resources.config_file import check
 from test_config_file import Filed
 
 RULE = {"name": "r", "cel_expression": "", "scope": "global", "priority": 1, "targets": [{"weight": 1}]}
@@ -112,10 +111,9 @@ FAULTY: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
 
 
 @pytest.mark.parametrize(("document", "wanted"), FAULTY, ids=range(len(FAULTY)))
-def test_check_and_load_name_every_fault_with_its_path(
+def test_a_load_names_every_fault_with_its_path(
     filed: Filed, document: dict[str, Any], wanted: list[tuple[str, str]]
 ) -> None:
-    assert [(fault.code, fault.param) for fault in check(document)] == wanted
     filed.policy = document
     fault = refused(filed.load, wanted[0][0])
     assert [(found.code, found.param) for found in fault.faults] == wanted

@@ -38,7 +38,12 @@ ROWS: list[tuple[str, Any, Callable[[Any], Any], Any]] = [
     ("name is trimmed", {"name": " r "}, lambda r: r.name, "r"),
     ("description null clears", {"description": None}, lambda r: r.description, ""),
     ("enabled is set", {"enabled": False}, lambda r: r.enabled, False),
-    ("an expression is kept as it came", {"cel_expression": " a\n"}, lambda r: r.cel_expression, " a\n"),
+    (
+        "an expression is kept as it came",
+        {"cel_expression": " true\n"},
+        lambda r: r.cel_expression,
+        " true\n",
+    ),
     ("an empty expression is one", {"cel_expression": ""}, lambda r: r.cel_expression, ""),
     ("priority is set", {"priority": -3.0}, lambda r: r.priority, -3),
     ("targets null is unchanged", {"targets": None}, targets, HALVES),

@@ -32,6 +32,7 @@ __all__ = [
     "WeightedSampler",
     "WindowStatus",
     "__version__",
+    "check_expression",
     "debug_build",
     "error_codes",
     "forked",
@@ -425,6 +426,9 @@ class Engine:
 
 def forked() -> None:
     """Called in the child after fork: every engine of the parent raises ForkedError from now on."""
+
+def check_expression(text: str) -> None:
+    """Nothing where the text is an expression of a routing rule; InvalidError with the place otherwise."""
 
 def parse_duration(text: str) -> tuple[int, str]:
     """(count, unit) of a duration text; InvalidError with the reason otherwise."""

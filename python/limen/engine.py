@@ -188,6 +188,15 @@ class Engine(_core.Engine):
             raise fault("invalid_request", "must be a virtual key's value or a handle", "key")
         return self.virtual_keys.quota(self.handle(key).id)
 
+    def check_expression(self, text: str) -> None:
+        """Nothing where `text` may be the `cel_expression` of a routing rule.
+
+        InvalidError otherwise: the place of the fault, and what to write instead.
+        """
+        with self._book.reading():
+            pass  # raises where the engine is closed
+        _core.check_expression(text)
+
     def flush(self) -> None:
         """Wait until every change that was asked for is on the disk; in memory, for nothing."""
         with self._book.reading():

@@ -3,25 +3,19 @@
 Its entries are create bodies. Each is read into the record that it describes; where such an entity is there
 already (by id, else by name), the record continues it: ids and usage stay. What then equals the kept record
 is left alone; the fingerprint that was kept with it tells whether somebody had changed it by hand.
-
-    >>> check({"customers": [{"name": ""}], "teams": [{"name": "growth", "customer_id": "acme"}]})[0].param
-    'customers[0].name'
 """
 
-import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
-from limen.errors import Fault, Faults
 from limen.model import LoadReport, to_json
 from limen.resources.base import Resource
 from limen.resources.book import Book, Draft
 from limen.resources.continuing import continue_record
 from limen.resources.customers import Customers
-from limen.resources.document import read_document
 from limen.resources.file_keys import FileKeys
 from limen.resources.model_configs import ModelConfigs
 from limen.resources.pricing_overrides import PricingOverrides
@@ -30,7 +24,6 @@ from limen.resources.providers import Providers
 from limen.resources.reading import identifier
 from limen.resources.records import ProviderRow, Record, VirtualKeyRow, fingerprint
 from limen.resources.routing_rules import RoutingRules
-from limen.resources.rows import Row
 from limen.resources.shape import Body, Field, Shape, check_fixed
 from limen.resources.teams import Teams
 from limen.secret import new_id
@@ -270,38 +263,3 @@ def _set_by(before: dict[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("estimate"), Mapping):
         kept["estimate"] = {**before.get("estimate", {}), **kept["estimate"]}
     return {**before, **kept}
-
-
-class _Nowhere:
-    """The core of an empty engine that is never asked to decide."""
-
-    def apply(self, edits: Sequence[Row]) -> None:
-        raise AssertionError("a check publishes nothing")
-
-    check = apply
-
-    def read(self, limits: Sequence[tuple[str, str]]) -> list[tuple[int, int, int, int]]:
-        return [(0, 0, 0, 0) for _ in limits]
-
-    def now_ms(self) -> int:
-        return 0
-
-    def sweep(self) -> int:
-        return 0
-
-    reset = credit = cast("Any", apply)
-
-
-def check(source: str | os.PathLike[str] | Mapping[str, Any]) -> list[Fault]:
-    """Every fault of a file (its path) or of a document at hand, for an engine that is empty before."""
-    if isinstance(source, Mapping):
-        document, faults = source, Faults()
-    else:
-        document, faults = read_document(source)
-    if faults:
-        return list(faults)
-    book = Book(_Nowhere())
-    draft = Draft(book, 0)
-    Loading(book, draft, Settings(), Settings()).take(document)
-    draft.check_unique()
-    return list(draft.faults)

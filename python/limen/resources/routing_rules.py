@@ -1,4 +1,4 @@
-"""Routing rules: which requests of a scope go to which targets. Here is their form; nothing is evaluated.
+"""Routing rules: which requests of a scope go to which targets. They are checked, and not yet applied.
 
 A rule belongs to one virtual key, team or customer, and goes with it when it is deleted, or to all (global).
 """
@@ -11,7 +11,7 @@ from typing import Any, Final, cast, get_args
 import msgspec
 
 from limen.bodies import RuleScope
-from limen.errors import Faults
+from limen.errors import Faults, InvalidError
 from limen.model import ListRoutingRulesResponse, RoutingRule
 from limen.resources import views
 from limen.resources.base import Paging, Resource, filter_id, need, search
@@ -124,6 +124,8 @@ class RoutingRules(Resource[RoutingRuleRow, RoutingRule, ListRoutingRulesRespons
         faults = draft.faults
         called = need(body, "name", old.name if old else None, at, faults)
         source = need(body, "cel_expression", old.cel if old else None, at, faults)
+        if "cel_expression" in body and source is not None:
+            _check(source, f"{at}cel_expression", draft)
         priority = need(body, "priority", old.priority if old else None, at, faults)
         scope = need(body, "scope", old.scope if old else None, at, faults)
         scope_id = _scope_id(body, scope, at, draft) if old is None else old.scope_id
@@ -197,6 +199,14 @@ class RoutingRules(Resource[RoutingRuleRow, RoutingRule, ListRoutingRulesRespons
     def _select(self, paging: Paging, wanted: dict[str, Any]) -> tuple[Sequence[RoutingRuleRow], int]:
         every, _ = super()._select(Paging(None, 0), wanted)
         return paging.cut(sorted(every, key=_place))
+
+
+def _check(source: str, at: str, draft: Draft) -> None:
+    """An expression that the core cannot take is a fault, with its place in the text."""
+    try:
+        draft.book.core.check_expression(source)
+    except InvalidError as error:
+        draft.faults.add(at, error.message)
 
 
 def _place(rule: RoutingRuleRow) -> tuple[int, str, int, int, str]:

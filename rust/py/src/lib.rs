@@ -25,6 +25,7 @@ mod words;
 mod _core {
     use limen_core::error::Code;
     use limen_core::period::Duration;
+    use limen_core::routing::cel::Expression;
     use limen_core::units::Rounding;
     use pyo3::prelude::*;
 
@@ -67,6 +68,14 @@ mod _core {
             _ => return Err(super::convert::fault("rounding", "must be exact or up")),
         };
         Ok(super::convert::dollars(value, "value", rounding)?.get())
+    }
+
+    /// Nothing where the text is an expression of a routing rule. Raises InvalidError with the place and what is wrong.
+    #[pyfunction]
+    fn check_expression(text: &Bound<'_, PyAny>) -> PyResult<()> {
+        let text = super::convert::text(text, "cel_expression")?;
+        Expression::new(&text).map_err(|refused| super::convert::fault("cel_expression", refused))?;
+        Ok(())
     }
 
     /// Every code that the extension raises or refuses with.
