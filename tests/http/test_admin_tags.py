@@ -217,3 +217,28 @@ def test_a_change_over_http_waits_for_an_edit_that_waits_for_the_disk_and_both_e
         thread.join(10)
         assert not thread.is_alive()
     assert replies[0].status == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_nobody_edits_between_the_look_at_a_tag_and_the_change(bench: Bench, method: str) -> None:
+    customers, turn = bench.engine.customers, bench.engine._book.editing
+    look, is_free = customers.tag, []
+
+    def probe() -> None:
+        is_free.append(turn.acquire(blocking=False))
+        if is_free[-1]:
+            turn.release()
+
+    def watched(id: str) -> str:
+        tag = look(id)
+        other = threading.Thread(target=probe)
+        other.start()
+        other.join()
+        return tag
+
+    tag = look(bench.customer.id)
+    customers.tag = watched
+    path = bench.path("/api/governance/customers/{id}")
+    assert bench.ask(method, path, {"name": "x"}, if_match=tag).status == 200
+    assert is_free
+    assert not any(is_free)

@@ -76,8 +76,8 @@ class Book:
     def turn(self) -> Iterator[None]:
         """The turn to edit, for who looks before it edits: nothing that is kept changes meanwhile.
 
-        Not the lock of the readers: an edit takes that inside its turn, so whoever waited for a turn with it in
-        hand would wait for ever.
+        Not the lock of the readers: an edit takes that inside its turn, so whoever waited for a turn with it
+        in hand would wait for ever.
         """
         self.check_fork()
         with self.editing:
