@@ -15,7 +15,7 @@ from rows import ROWS, Row
 
 ROOT = Path(__file__).parents[1]
 HEAD = ["row", "median", "least", "target", "stretch", "verdict"]
-CRATES = {"governor", "rand"}
+CRATES = {"cel", "governor", "rand"}
 PACKAGES = {
     "limits",
     "throttled-py",

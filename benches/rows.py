@@ -38,6 +38,7 @@ MILLION = "governor of a million keys"
 D = "dict[k] += 1"
 SCALAR = "the pair by itself"
 OURS = "limen's KeyedLimiter"
+CEL = "the cel crate, context prebuilt"
 
 
 def counted(name: str, says: str, most: int) -> dict[str, tuple[Row, ...]]:
@@ -82,6 +83,14 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "rust:prices": (
         Row("price_call", "price of a call, a card of 42 fields / 4-term sum of f64", 5, 3),
         Row("price_lines", "the same with its lines / 4-term sum of f64"),
+    ),
+    "rust:rules": (
+        Row("rule_simple", f"one simple rule / {CEL}", 0.2, 0.05),
+        Row("rule_longer", f"one rule of five conditions / {CEL}"),
+        Row("rules_ten", f"ten rules, the last one matches / one of {CEL}", 2.5, 1.3),
+        Row("rules_thousand", "1,000 rules, ten about this model / those ten alone", 1.5, 1.1),
+        Row("rule_compile", "compile of a simple rule, checked / the cel crate's", 2, 1),
+        Row("rule_compile_longer", "compile of a rule of five conditions / the cel crate's", 2, 1),
     ),
     "rust:edits": (
         Row("edit_key", "edit of a key among 100,000 / among 100", 2, 1.2),

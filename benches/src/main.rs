@@ -16,6 +16,7 @@ mod memory;
 mod picks;
 mod policy;
 mod prices;
+mod rules;
 mod single;
 mod sliding;
 mod threads;
@@ -39,6 +40,7 @@ const QUESTIONS: &[(&str, Question)] = &[
     ("denial", denial::run),
     ("threads", threads::run),
     ("picks", picks::run),
+    ("rules", rules::run),
     ("prices", prices::run),
     ("edits", edits::run),
     ("memory", memory::run),

@@ -40,6 +40,21 @@ pub struct Failure {
     pub(super) node: Id,
 }
 
+impl Failure {
+    const ALL: [Why; 4] = [Why::NoEntry, Why::DivisionByZero, Why::Overflow, Why::OverBudget];
+
+    /// It as one word, which is not zero.
+    pub(crate) fn packed(self) -> u32 {
+        u32::from(self.node) << 8 | (self.why as u32 + 1)
+    }
+
+    /// What was packed; None for zero.
+    pub(crate) fn unpacked(word: u32) -> Option<Failure> {
+        let why = Failure::ALL.get(usize::try_from(word & 0xff).ok()?.checked_sub(1)?)?;
+        Some(Failure { why: *why, node: (word >> 8) as Id })
+    }
+}
+
 /// A number as it is.
 #[derive(Clone, Copy)]
 enum Number {
