@@ -214,6 +214,11 @@ def test_what_is_no_file_is_refused(source: Any) -> None:
     refused(lambda: limen.load_prices(source), param="source")
 
 
+def test_a_device_is_no_file() -> None:
+    # A pipe that nobody writes to would be waited for.
+    assert refused(lambda: limen.load_prices(os.devnull)).message == "there is no such file"
+
+
 # An installed litellm
 
 USES_LITELLM = """

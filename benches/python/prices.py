@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -55,7 +56,8 @@ def main() -> None:
         note = "litellm is not installed"
         print(json.dumps({"row": "py_price_litellm", "median": None, "least": None, "note": note}))
         return
-    # Imported here: it is no peer that the benches install.
+    # Imported here: it is no peer that the benches install. Without the variable it fetches its prices first.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     import litellm
 
     def theirs(calls: Sequence[Any]) -> None:

@@ -207,6 +207,14 @@ fn the_most_is_what_is_stated_and_the_dearest_output() {
     ] {
         assert_eq!(held.fits(NanoUsd::new(left)), fits);
     }
+    // What is stated may be less than money can say, and is not nothing.
+    for (word, kind) in [(Word::PromptTokens, "embedding"), (Word::InputSeconds, "transcription")] {
+        let tiny = ["input_cost_per_token", "input_cost_per_second"].map(|field| (field, FemtoUsd::new(1)));
+        let mut usage = Usage::default();
+        usage.set(word, 1).expect("not negative");
+        let held = most(&self::card(tiny), &usage, request_type(kind));
+        assert_eq!((held.fits(NanoUsd::new(0)), held.fits(NanoUsd::new(1))), (None, Some(i64::MAX)));
+    }
     let nothing = most(&RateCard::default(), &Usage::default(), RequestType::ChatCompletion);
     assert_eq!(nothing.with_output(0).unknown, None);
     assert_eq!(nothing.with_output(1).unknown, Some(Component::Output));
