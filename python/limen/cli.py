@@ -1,4 +1,4 @@
-"""The `limen` command: serve, check, schema, version, and those over a store's file: doctor, backup, export.
+"""The `limen` command: serve, check, schema, openapi, version; the others stand in `commands/`.
 
     limen serve --demo                # a packaged policy, and two curl lines to try it with
     limen check policy.json           # every fault of a file, each with its path
@@ -23,6 +23,7 @@ except ImportError:
 
 import limen
 from limen.commands.common import CANNOT_START, EXIT_CODES, FILE, WRONG, end, print_json
+from limen.commands.importing import import_
 from limen.commands.store import backup, doctor, export
 from limen.errors import LimenError, StorageError
 
@@ -242,5 +243,5 @@ def _refuse_workers(workers: int) -> None:
         )
 
 
-for _command in (doctor, backup, export):
+for _command in (doctor, backup, export, import_):
     main.add_command(_command)

@@ -165,15 +165,20 @@ class Engine(_core.Engine):
         with paths in the file.
         """
         # Imported here: most of what loads a file is needed by nobody else.
-        from limen.resources.config_file import Loading
         from limen.resources.document import read_document
 
         document, faults = read_document(path)
         faults.check()
+        return self._take(document, os.fspath(path), prune)
+
+    def _take(self, document: Any, name: str, prune: bool = False) -> LoadReport:
+        """The same of a document at hand, which the audit calls by `name`."""
+        from limen.resources.config_file import Loading
+
         with acting_as("file"), self._book.edit() as draft:
             loading = Loading(self._book, draft, self._settings, self._given_settings)
             report = loading.take(document, prune)
-            loading.note(os.fspath(path))
+            loading.note(name)
             draft.publish()
             self._settings = loading.settings
             self._book.secret_env = frozenset(loading.settings.secret_env)

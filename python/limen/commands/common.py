@@ -1,11 +1,13 @@
 """What commands share: exit codes, how they end, what a file argument is."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
+import msgspec
+
+from limen.model import to_json
 
 WRONG: Final = 2
 CANNOT_START: Final = 3
@@ -28,5 +30,5 @@ def end(code: int, reason: str) -> NoReturn:
 
 
 def print_json(value: Any) -> None:
-    """One document, for programs."""
-    click.echo(json.dumps(value, indent=2))
+    """One document, for programs; dollars as they are, digit for digit."""
+    click.echo(msgspec.json.format(to_json(value), indent=2).decode())

@@ -292,7 +292,7 @@ def instant(value: object, at: str, faults: Faults) -> int | Bad:
     if isinstance(value, str) and len(value) <= 64:
         try:
             moment = msgspec.convert(value, datetime)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeEncodeError):  # the second: half a character pair
             moment = None
     if moment is None or moment.tzinfo is None:
         faults.add(at, "must be a time such as 2030-01-31T12:00:00Z, with its offset")

@@ -1,0 +1,92 @@
+"""Entries of the configuration file in the making, each with where it came from; and what of them loads.
+
+An entry that limen would refuse is left out whole, and with it whatever names it: a budget that cannot be
+kept must not leave its key behind without one. What is written always loads.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import limen
+from limen.errors import Fault, LimenError
+from limen.importing.node import Fields, Node, Note, Notes
+
+_PLACE: Final = re.compile(r"(\w+)\[(\d+)\]\.?(.*)", re.DOTALL)
+
+
+class Entry:
+    """One entry: its section, its body, the paths that parts of it came from, and why it cannot be taken."""
+
+    def __init__(self, section: str, node: Node, body: Fields) -> None:
+        self.section = section
+        self.path = node.path
+        self.body = body
+        self.origins: dict[str, str] = {}
+        self.refused: list[Note] = []
+
+    def refuse(self, path: str, reason: str) -> None:
+        self.refused.append(Note(path, reason))
+
+    def origin(self, place: str) -> str:
+        """The path in the other document of a place in the body."""
+        start = place
+        while start and start not in self.origins:
+            start = start[: max(start.rfind("."), start.rfind("["), 0)]
+        if not start:
+            return f"{self.path}.{place}" if place else self.path
+        return self.origins[start] + place[len(start) :]
+
+
+def loadable(entries: Iterable[Entry], settings: Fields, notes: Notes) -> Fields:
+    """The document of those entries that load together; the others are left out, with the reason."""
+    kept = list(entries)
+    refused = {entry: entry.refused for entry in kept if entry.refused}
+    while True:
+        for entry, why in refused.items():
+            notes.left_out.extend(why)
+            if all(note.path != entry.path for note in why):
+                notes.left_out.append(
+                    Note(entry.path, "is left out whole: nothing may be looser than it was")
+                )
+        kept = [entry for entry in kept if entry not in refused]
+        document, places = _document(kept, settings)
+        refused = _refused(_faults(_without_variables(document)), places)
+        if not refused:
+            return document
+
+
+def _faults(document: Fields) -> tuple[Fault, ...]:
+    """What an engine that is empty before finds wrong with it."""
+    with limen.Engine() as engine:
+        try:
+            engine._take(document, "import")
+        except LimenError as error:
+            return error.faults
+    return ()
+
+
+def _document(entries: list[Entry], settings: Fields) -> tuple[Fields, dict[str, list[Entry]]]:
+    places: dict[str, list[Entry]] = {}
+    for entry in entries:
+        places.setdefault(entry.section, []).append(entry)
+    sections = {section: [entry.body for entry in found] for section, found in places.items()}
+    return ({"settings": settings} if settings else {}) | sections, places
+
+
+def _refused(faults: tuple[Fault, ...], places: dict[str, list[Entry]]) -> dict[Entry, list[Note]]:
+    refused: dict[Entry, list[Note]] = {}
+    for fault in faults:
+        found = _PLACE.fullmatch(fault.param or "")
+        if found is None:
+            raise LimenError.of((fault,))
+        entry = places[found[1]][int(found[2])]
+        refused.setdefault(entry, []).append(Note(entry.origin(found[3]), fault.message))
+    return refused
+
+
+def _without_variables(document: Fields) -> Fields:
+    """The document without the keys' `env.NAME`: those variables are set where the file will be used."""
+    keys: list[dict[str, Any]] = document.get("virtual_keys", [])
+    bare = [{word: value for word, value in key.items() if word != "value"} for key in keys]
+    return {**document, "virtual_keys": bare} if keys else document
