@@ -291,7 +291,8 @@ def test_a_file_is_refused_with_the_place_of_each_fault(
     assert all(line.startswith(f"{file}: ") for line in done.stderr.splitlines())
 
 
-COMMANDS = ["", "serve", "check", "schema", "openapi", "version", "doctor", "backup", "export"]
+COMMANDS = ["", "serve", "check", "schema", "openapi", "version", "doctor", "backup", "export", "usage"]
+COMMANDS += ["keys", "keys create", "keys list", "keys rotate", "keys disable", "import", "import bifrost"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -305,9 +306,10 @@ def test_help_says_what_a_command_does(command: str) -> None:
 
 
 def test_help_lists_every_command() -> None:
-    assert set(COMMANDS) - {""} == set(main.commands)
+    first = {command.split()[0] for command in COMMANDS if command}
+    assert first == set(main.commands)
     listed = run("--help").stdout.partition("Commands:")[2]
-    assert [command for command in COMMANDS if command not in listed] == []
+    assert [command for command in first if command not in listed] == []
 
 
 def test_the_command_without_its_extra_says_what_to_install() -> None:

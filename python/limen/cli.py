@@ -24,7 +24,9 @@ except ImportError:
 import limen
 from limen.commands.common import CANNOT_START, EXIT_CODES, FILE, WRONG, end, print_json
 from limen.commands.importing import import_
+from limen.commands.keys import keys
 from limen.commands.store import backup, doctor, export
+from limen.commands.usage import usage
 from limen.errors import LimenError, StorageError
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ Try it:
   limen serve --demo              a packaged example, and two curl lines
   limen check policy.json         every fault of a file, each with its path
   limen serve --config policy.json --db limen.db
+  limen keys create bot --provider openai
+  limen usage                     how full every limit is
   limen backup limen.db copy.db   while it runs
 """
     + EXIT_CODES
@@ -243,5 +247,5 @@ def _refuse_workers(workers: int) -> None:
         )
 
 
-for _command in (doctor, backup, export, import_):
+for _command in (keys, usage, doctor, backup, export, import_):
     main.add_command(_command)
