@@ -34,6 +34,7 @@ WAYS = dict.fromkeys(
     (
         *("test_entities_edits", "test_entities_lists", "test_entities_merge", "test_entities_references"),
         *("test_entities_secrets", "test_entities_rules", "test_entities_overrides", "test_audit"),
+        "test_bifrost_scenarios",
     ),
     ("memory", "store", "http"),
 )

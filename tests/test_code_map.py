@@ -203,7 +203,7 @@ LAYERS = [
     {"model", "wire", "resources", "settings", "gateway", "demo", "pricing_catalog"},
     {"store"},
     {"engine"},
-    {"http"},
+    {"http", "importing"},
     {"cli", "commands"},
 ]
 
@@ -243,7 +243,7 @@ for name in opened:
         print("opened", name)
 for name in {name.partition(".")[0] for name in sys.modules} & set(sys.argv[1:]):
     print("imported", name)
-lazy = ("http", "gateway", "cli", "commands", "demo", "store")
+lazy = ("http", "gateway", "cli", "commands", "demo", "store", "importing")
 for name in sorted(sys.modules):
     if name.startswith(tuple("limen." + part for part in lazy)):
         print("imported", name)

@@ -6,6 +6,7 @@ import doctest
 import inspect
 import json
 import re
+import shlex
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -15,11 +16,13 @@ from typing import Any
 import pytest
 
 import limen
+from bifrost_file import ENVIRONMENT, WHOLE
 from limen.cli import main
 from limen.demo import curl_lines
 from limen.errors import TABLE
+from limen.http.admin import QUOTA, ROWS
 from limen.settings import Settings
-from test_cli import WAIT, environment, serving
+from test_cli import WAIT, environment, run, serving
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -67,7 +70,7 @@ def test_the_json_blocks_are_files_without_faults(tmp_path: Path) -> None:
 
 def test_the_commands_use_what_there_is() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    serve, every_test, _ = blocks("sh")
+    serve, every_test, *_ = blocks("sh")
     for command in (serve, every_test):
         (named,) = re.findall(r"pip install -q '\.\[(\w+)\]'", command)
         assert named in extras
@@ -99,6 +102,38 @@ def test_the_lines_that_administer_do_so() -> None:
     created, listed = answers
     assert created["message"] == "customer created"
     assert [found["id"] for found in listed["customers"]] == [created["customer"]["id"]]
+
+
+def test_the_lines_about_keys_and_usage_work_one_after_the_other() -> None:
+    start, *lines = blocks("sh")[3].splitlines()
+    token = start.removeprefix("export LIMEN_ADMIN_TOKEN=")
+    with serving("--port", "0", LIMEN_ADMIN_TOKEN=token) as (_, address):
+        for line in lines:
+            _, *words = shlex.split(line)
+            done = run(*words, "--url", address, LIMEN_ADMIN_TOKEN=token)
+            assert done.returncode == 0, (line, done.stderr)
+
+
+def test_the_lines_that_come_from_bifrost_end_with_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(WHOLE))
+    monkeypatch.chdir(tmp_path)
+    took, checked, served = (shlex.split(line)[1:] for line in blocks("sh")[4].splitlines())
+    assert [run(*words, **ENVIRONMENT).returncode for words in (took, checked)] == [0, 0]
+    with serving(*served[1:], "--port", "0", **ENVIRONMENT) as (_, address):
+        listed = run("keys", "list", "--url", address)
+        assert "growth key" in listed.stdout
+
+
+def test_the_table_of_bifrosts_routes_says_which_there_are() -> None:
+    here = {(row.method, row.path) for row in ROWS} | {("GET", QUOTA)}
+    shown = rows("| route in Bifrost | here | why |")
+    assert len(shown) > 20
+    for route, said, _ in shown:
+        methods, path = re.fullmatch(r"([A-Z, ]+) `(.+)`", route).groups()
+        are = {(method, path) in here for method in methods.split(", ")}
+        assert are == {said != "not here"}, route
 
 
 def test_ci_begins_with_the_tests_of_the_readme() -> None:
