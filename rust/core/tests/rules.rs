@@ -65,6 +65,18 @@ fn an_expression_holds_or_fails_as_its_row_says() {
 }
 
 #[test]
+fn a_generated_expression_holds_as_it_did_when_others_were_asked() {
+    let file = file();
+    assert!(rows(&file, "generated").len() >= 500);
+    for row in rows(&file, "generated") {
+        let text = row["expression"].as_str().expect("a text");
+        let expression = Expression::new(text).unwrap_or_else(|refused| panic!("{text}: {refused}"));
+        let found = expression.holds(&Request(&file["generated_request"], row));
+        assert_eq!(found.map_or("error".into(), Value::Bool), row["expected"], "{text}");
+    }
+}
+
+#[test]
 fn what_is_left_out_is_refused_at_its_place_with_what_to_write_instead() {
     let file = file();
     let mut wrong = Vec::new();
