@@ -153,6 +153,7 @@ fn hostile() -> Vec<(String, &'static str)> {
         (nested("f([", "])", 16), ""),
     ]);
     found.push((format!("{} == 31", flat("1", "+", 31)), "taken"));
+    found.push((format!("{} == 32", flat("1", "+", 32)), "nested too deeply"));
     found.push((format!("model in [{}]", flat("'a'", ",", 500)), "taken"));
     found.push((flat("model == 'a'", "||", 250), "taken"));
     found
