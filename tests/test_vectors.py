@@ -41,7 +41,7 @@ class Player:
         """With the numbers and anchors that the entities give: the same as the core's own tests give."""
         lists = [edit.get("limits", []), *(one["limits"] for one in edit.get("provider_configs", []))]
         for limit in (limit for limits in lists for limit in limits):
-            limit |= {"number": next(NUMBERS), "anchor_ms": self.start(limit)}
+            limit |= {"number": next(NUMBERS), "anchor_ms": self.start(limit), "since_ms": 0}
         return edit | {"number": next(NUMBERS)}
 
     def start(self, limit: dict[str, Any]) -> int:

@@ -83,6 +83,7 @@ impl Plan<'_> {
                 per: Duration::parse(per).expect("a duration"),
                 window,
                 anchor: Millis::new(0),
+                since: Millis::new(0),
             }
         };
         counters.iter().map(row).collect()

@@ -320,8 +320,43 @@ class Engine:
     """The decisions over one policy, of resolved rows: `limen.Engine` adds the entities."""
 
     def __new__(
-        cls, settings: dict[str, Any], clock: ManualClock | None = None, seed: int | None = None
-    ) -> Self: ...
+        cls,
+        settings: dict[str, Any],
+        clock: ManualClock | None = None,
+        seed: int | None = None,
+        *,
+        secret: bytes | None = None,
+        boot: int | None = None,
+    ) -> Self:
+        """`secret`: 32 bytes of the store, by which permit texts of before are good; `boot` (below 2**24)
+        rises with every engine of that store."""
+
+    def keep_history(self, on: bool) -> None:
+        """Tell periods that end, and keep ids, for `collect`: before the first request, or never."""
+
+    def collect(
+        self,
+    ) -> tuple[
+        list[tuple[int, bytes]],
+        list[int],
+        list[tuple[int, int, int, int, bytes]],
+        list[int],
+        list[tuple[int, int, int, int, int | None, int | None]],
+    ]:
+        """What changed since the last call: (permits, permits gone, counters, counters gone, periods).
+
+        permits: (key, row); counters: (key, start, end, total, row), key = limit number * 4 + kind (tokens 0,
+        requests 1, budget 2); periods: (key, start, end, limit, total, correction), one of the last two None.
+        Gone are keys of rows to delete, before the rows of the same answer. Nothing is told twice: an answer
+        that could not be written is kept, and the next one laid over it.
+        """
+
+    def restore_usage(
+        self, permits: Sequence[tuple[int, bytes]], counters: Sequence[tuple[int, bytes]]
+    ) -> dict[str, Any]:
+        """Put back the rows of `collect`, the newest of each key: once, after the configuration and before
+        the first request. {"counters": n, "permits": n, "unknown": [keys of counters without a limit]}."""
+
     def handle(self, value: str | Handle | None = None, *, id: str | None = None) -> Handle: ...
     def admit(
         self,

@@ -3,12 +3,13 @@
 A limit's number is its name where its counts are kept; no other limit ever has it. Its windows lie on the
 lattice anchor + k x duration: a new limit is anchored at its creation, one whose duration or kind of window
 is edited at the start of the window that runs. (Sliding windows and calendar periods need no anchor: it is
-kept for the edit that makes them rolling ones.)
+kept for the edit that makes them rolling ones.) Since when they lie so tells counts that were written down
+before an edit from those after it.
 """
 
 from collections.abc import Callable, Iterator
 
-from limen.resources.records import BudgetRow, RateRow, Record
+from limen.resources.records import Anchor, BudgetRow, RateRow, Record
 
 Starting = Callable[[str, str], int]
 """(limit id, kind) -> start of the window that runs."""
@@ -39,24 +40,26 @@ def settle_limits(
 
 def _anchor_budget(row: BudgetRow, known: BudgetRow | RateRow | None, now: int, starting: Starting) -> None:
     if not isinstance(known, BudgetRow):
-        row.anchor = now
+        row.anchor = Anchor(now, now)
     elif (row.per, row.aligned) == (known.per, known.aligned):
         row.anchor = known.anchor
     else:
-        row.anchor = starting(row.id, "budget")
+        row.anchor = Anchor(starting(row.id, "budget"), now)
 
 
 def _anchor_rate(row: RateRow, known: BudgetRow | RateRow | None, now: int, starting: Starting) -> None:
     old = known if isinstance(known, RateRow) else None
 
-    def anchor(kind: str, per: str | None, before: str | None, anchored: int) -> int:
+    def anchor(kind: str, per: str | None, before: str | None, anchored: Anchor) -> Anchor:
         if old is None or before is None:
-            return now
+            return Anchor(now, now)
         if (per, row.window) == (before, old.window):
             return anchored
         # A sliding window has no start that a lattice could go on from.
-        return now if old.window == "sliding" else starting(row.id, kind)
+        return Anchor(now if old.window == "sliding" else starting(row.id, kind), now)
 
     tokens, requests = (old.token_per, old.request_per) if old else (None, None)
-    row.token_anchor = anchor("tokens", row.token_per, tokens, old.token_anchor if old else now)
-    row.request_anchor = anchor("requests", row.request_per, requests, old.request_anchor if old else now)
+    row.token_anchor = anchor("tokens", row.token_per, tokens, old.token_anchor if old else Anchor())
+    row.request_anchor = anchor(
+        "requests", row.request_per, requests, old.request_anchor if old else Anchor()
+    )

@@ -29,7 +29,7 @@ from limen.resources.reading import (
     one_of,
     parse_duration,
 )
-from limen.resources.records import BudgetRow, Owner, ProviderConfigRow, RateRow
+from limen.resources.records import Anchor, BudgetRow, Owner, ProviderConfigRow, RateRow
 from limen.resources.shape import Body, Field, Null, Shape, check_fixed, nested
 from limen.secret import new_id
 
@@ -203,8 +203,8 @@ def _rate(old: RateRow | None, body: Body, at: str, merge: Merge) -> RateRow | N
         created=old.created if old else now,
         updated=old.updated if old else now,
         number=old.number if old else 0,
-        token_anchor=old.token_anchor if old else 0,
-        request_anchor=old.request_anchor if old else 0,
+        token_anchor=old.token_anchor if old else Anchor(),
+        request_anchor=old.request_anchor if old else Anchor(),
     )
     for kind, most, per in _kinds(row):
         word = kind.removesuffix("s")
@@ -270,7 +270,7 @@ def core_limits(owner: Owner | ProviderConfigRow) -> list[dict[str, Any]]:
 
 
 def _core_limit(
-    row: BudgetRow | RateRow, kind: str, most: int, per: str | None, window: str, anchor: int
+    row: BudgetRow | RateRow, kind: str, most: int, per: str | None, window: str, anchor: Anchor
 ) -> dict[str, Any]:
     return {
         "id": row.id,
@@ -279,7 +279,8 @@ def _core_limit(
         "limit": most,
         "per": per,
         "window": window,
-        "anchor_ms": anchor,
+        "anchor_ms": anchor.at,
+        "since_ms": anchor.since,
     }
 
 

@@ -10,7 +10,7 @@ entity.
 import hashlib
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -41,6 +41,13 @@ KINDS: Final[tuple[Kind, ...]] = (
 """In an order in which each kind refers to those before it only."""
 
 
+class Anchor(NamedTuple):
+    """An instant at which one of a limit's windows begins, and since when its windows lie so."""
+
+    at: int = 0
+    since: int = 0
+
+
 class BudgetRow(Struct, array_like=True, gc=False):
     """A budget: nano-dollars per duration. Number and anchor: see `anchors`."""
 
@@ -51,7 +58,7 @@ class BudgetRow(Struct, array_like=True, gc=False):
     created: int
     updated: int
     number: int = 0
-    anchor: int = 0
+    anchor: Anchor = Anchor()
 
 
 class RateRow(Struct, array_like=True, gc=False):
@@ -69,8 +76,8 @@ class RateRow(Struct, array_like=True, gc=False):
     created: int
     updated: int
     number: int = 0
-    token_anchor: int = 0
-    request_anchor: int = 0
+    token_anchor: Anchor = Anchor()
+    request_anchor: Anchor = Anchor()
 
 
 class Record(Struct, array_like=True, gc=False, kw_only=True):

@@ -52,7 +52,7 @@ impl BudgetCounter {
         let fixed = self.window.fixed();
         let met = fixed.correct(self.epoch(taken_at), real_nano_usd - held_nano_usd, real_nano_usd, taken_at);
         if met == Met::Rolled && real_nano_usd > held_nano_usd {
-            fixed.charge(real_nano_usd - held_nano_usd, taken_at);
+            fixed.charge(real_nano_usd - held_nano_usd, taken_at, |_| {});
         }
     }
 
@@ -65,7 +65,7 @@ impl BudgetCounter {
 
     /// Add to the current window without asking whether it fits.
     pub fn charge(&self, nano_usd: i64, now: Millis) {
-        self.window.fixed().charge(nano_usd, now);
+        self.window.fixed().charge(nano_usd, now, |_| {});
     }
 
     /// What the budget shows.

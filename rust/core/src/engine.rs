@@ -12,6 +12,7 @@ use crate::policy::current::{Current, Published};
 use crate::policy::edit::{Edit, Editor};
 use crate::policy::{Kind, Policy, Settings};
 use crate::request::{KeyHandle, World};
+use crate::snapshot::Flush;
 use crate::stats::Stats;
 use crate::sync::{Mutex, lock};
 use crate::units::Millis;
@@ -26,6 +27,8 @@ pub struct Engine {
     pub(crate) ids: Ids,
     pub(crate) seeds: Seeds,
     pub(crate) stats: Stats,
+    /// Taken before the editor's lock.
+    pub(crate) flush: Mutex<Flush>,
     pub(crate) editor: Mutex<Editor>,
 }
 
@@ -44,7 +47,14 @@ impl Engine {
     /// An engine without any entity. The seeds come from the operating system's randomness.
     #[must_use]
     pub fn new(settings: Settings, seeds: Seeds) -> Engine {
-        let permits = Slab::new(settings.max_open_permits);
+        Engine::booted(settings, seeds, 0)
+    }
+
+    /// The engine of a store, with the seeds that were made for it and a `boot` above those of all engines that the store
+    /// had before (below 2^24): so that no handle of a permit that was lost with one of them ever names another permit.
+    #[must_use]
+    pub fn booted(settings: Settings, seeds: Seeds, boot: u32) -> Engine {
+        let permits = Slab::new(settings.max_open_permits, boot);
         let policy = Arc::new(Policy { version: 1, settings, ..Policy::default() });
         let mut editor = Editor::default();
         editor.published(&policy);
@@ -55,6 +65,7 @@ impl Engine {
             ids: Ids::default(),
             seeds,
             stats: Stats::default(),
+            flush: Mutex::new(Flush::default()),
             editor: Mutex::new(editor),
         }
     }
@@ -77,6 +88,7 @@ impl Engine {
     /// `not_found` for a reference to an entity that does not exist, `invalid_request` for weights that cannot be
     /// drawn from. Then nothing has changed.
     pub fn apply(&self, edits: &[Edit], now: Millis) -> Result<(), Fault> {
+        let mut flush = lock(&self.flush);
         let mut editor = lock(&self.editor);
         self.arena.recycle(1 + self.permits.length() / LOOKS, || self.is_quiet());
         let due = editor.due(now);
@@ -90,6 +102,7 @@ impl Engine {
                 self.arena.get(*slot).copy_for_canary();
             }
         }
+        flush.edited(core::mem::take(&mut editor.gone), &successors, self.arena.history.is_kept());
         self.publish(&mut editor, policy, successors);
         Ok(())
     }
@@ -289,7 +302,7 @@ impl Engine {
     /// Counts of what was decided, as Prometheus text.
     #[must_use]
     pub fn metrics(&self) -> String {
-        self.stats.render(self.permits.open(), self.arena.len())
+        self.stats.render(self.permits.open(), self.arena.len(), self.arena.history.lost())
     }
 
     /// Open permits.

@@ -12,7 +12,9 @@ pub mod budget;
 mod decide;
 pub mod engine;
 pub mod error;
+pub mod history;
 mod ids;
+mod mark;
 #[cfg(all(test, loom))]
 mod models;
 pub mod period;

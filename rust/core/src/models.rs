@@ -8,6 +8,7 @@
 mod chains;
 mod edits;
 mod fixed;
+mod flush;
 mod permits;
 mod reuse;
 mod sliding;

@@ -48,7 +48,7 @@ impl Stats {
     }
 
     /// Prometheus text, version 0.0.4.
-    pub(crate) fn render(&self, open_permits: i64, counters: u32) -> String {
+    pub(crate) fn render(&self, open_permits: i64, counters: u32, periods_lost: u64) -> String {
         let sum = |pick: &dyn Fn(&Stripe) -> &AtomicU64| -> u64 {
             self.stripes.iter().map(|stripe| pick(stripe).load(Ordering::Relaxed)).sum()
         };
@@ -75,6 +75,12 @@ impl Stats {
                 "counter",
                 "Permits that expired before they were settled.",
                 self.expired.load(Ordering::Relaxed),
+            ),
+            (
+                "limen_periods_lost_total",
+                "counter",
+                "Ends and corrections of periods that found no room before a flush took them.",
+                periods_lost,
             ),
             ("limen_permits_open", "gauge", "Permits that are open.", open_permits.max(0) as u64),
             ("limen_counters", "gauge", "Counter cells in the arena.", u64::from(counters)),

@@ -16,7 +16,7 @@ pub(crate) const fn sized(real: u32, checked: u32) -> u32 {
 
 #[cfg(not(any(loom, shuttle)))]
 mod imp {
-    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use std::sync::Mutex;
 
     /// One 128-bit word that decides by compare-exchange.
@@ -34,10 +34,10 @@ mod imp {
             self.0.load(Ordering::Acquire)
         }
 
-        /// AcqRel: partner of every load and exchange of this word. Err carries the value found.
+        /// Partner of every load and exchange of this word. SeqCst: see `mark`. Err carries the value found.
         #[inline(always)]
         pub(crate) fn cas(&self, old: u128, new: u128) -> Result<u128, u128> {
-            self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+            self.0.compare_exchange(old, new, Ordering::SeqCst, Ordering::Acquire)
         }
 
         /// For a slot nobody else can reach yet, or any more.
@@ -97,7 +97,7 @@ mod imp {
     use shuttle as checker;
 
     pub(crate) use checker::sync::Mutex;
-    pub(crate) use checker::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use checker::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
     /// Every value that any word has had; its place is its number.
     static VALUES: std::sync::Mutex<Vec<u128>> = std::sync::Mutex::new(Vec::new());
@@ -137,7 +137,7 @@ mod imp {
 
         pub(crate) fn cas(&self, old: u128, new: u128) -> Result<u128, u128> {
             self.0
-                .compare_exchange(number_of(old), number_of(new), Ordering::AcqRel, Ordering::Acquire)
+                .compare_exchange(number_of(old), number_of(new), Ordering::SeqCst, Ordering::Acquire)
                 .map(value_of)
                 .map_err(value_of)
         }
@@ -182,8 +182,8 @@ mod imp {
 }
 
 pub(crate) use imp::{
-    AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, Swap, Word, checked_fence, fence, thread_number,
-    wait_a_moment,
+    AtomicI64, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, Swap, Word, checked_fence, fence,
+    thread_number, wait_a_moment,
 };
 
 /// Real words under every checker: what they count decides nothing.

@@ -63,6 +63,7 @@ fn limits(rows: &[Value]) -> Vec<LimitRow> {
             _ => Window::Fixed,
         },
         anchor: Millis::new(0),
+        since: Millis::new(0),
     };
     rows.iter().map(limit).collect()
 }

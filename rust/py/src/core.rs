@@ -1,12 +1,12 @@
 //! What an engine is on this side of the border: the core's engine with a clock, chance and a secret of its own.
 
 use std::cell::Cell;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hmac::{Hmac, KeyInit, Mac};
 use limen_core::error::{Code, Fault};
 use limen_core::permit::Handle;
+use limen_core::policy::credentials::Seeds;
 use limen_core::request::World;
 use limen_core::units::Millis;
 use sha2::{Digest, Sha256};
@@ -49,8 +49,7 @@ pub(crate) struct Core {
     pub(crate) number: u64,
     chance: Chance,
     generation: AtomicU64,
-    /// Keyed when the first permit's text is asked for.
-    secret: OnceLock<Hmac<Sha256>>,
+    secrets: Secrets,
 }
 
 /// The core's world: this engine's clock and chance.
@@ -109,15 +108,48 @@ impl PermitText {
     }
 }
 
+/// What proves a permit's text, and what texts are hashed with. Two engines of one secret know each other's permits.
+pub(crate) struct Secrets {
+    texts: Hmac<Sha256>,
+    hashes: [u8; 32],
+}
+
+impl Secrets {
+    /// Two independent ones from one.
+    pub(crate) fn of(secret: &[u8; 32]) -> Result<Secrets, Fault> {
+        let keyed = |key: &[u8]| {
+            <Hmac<Sha256> as KeyInit>::new_from_slice(key)
+                .map_err(|_| Fault::invalid("secret", "is no key of an authentication code"))
+        };
+        let derived = |name: &[u8]| -> Result<[u8; 32], Fault> {
+            let mut mac = keyed(secret)?;
+            mac.update(name);
+            Ok(mac.finalize().into_bytes().into())
+        };
+        Ok(Secrets { texts: keyed(&derived(b"limen permit texts")?)?, hashes: derived(b"limen hashes")? })
+    }
+
+    /// The seeds of fingerprints.
+    pub(crate) fn seeds(&self) -> Seeds {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = self.hashes;
+        Seeds::new(u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes([i, j, k, l, m, n, o, p]))
+    }
+}
+
 impl Core {
-    pub(crate) fn new(engine: limen_core::engine::Engine, clock: Clock, seed: Option<u64>) -> Core {
+    pub(crate) fn new(
+        engine: limen_core::engine::Engine,
+        clock: Clock,
+        seed: Option<u64>,
+        secrets: Secrets,
+    ) -> Core {
         Core {
             engine,
             clock,
             number: NEXT_ENGINE.fetch_add(1, Ordering::Relaxed),
             chance: seed.map_or(Chance::Random, |seed| Chance::Seeded(AtomicU64::new(mix(seed)))),
             generation: AtomicU64::new(GENERATION.load(Ordering::Relaxed)),
-            secret: OnceLock::new(),
+            secrets,
         }
     }
 
@@ -143,25 +175,16 @@ impl Core {
         Here { core: self, copy, now }
     }
 
-    fn code(&self, handle: [u8; 12]) -> Result<Hmac<Sha256>, Fault> {
-        let keyed = match self.secret.get() {
-            Some(keyed) => keyed,
-            None => {
-                let secret: [u8; 32] = random()?;
-                let fresh = <Hmac<Sha256> as KeyInit>::new_from_slice(&secret)
-                    .map_err(|_| Fault::new(Code::PermitNotFound))?;
-                self.secret.get_or_init(|| fresh)
-            }
-        };
-        let mut mac = keyed.clone();
+    fn code(&self, handle: [u8; 12]) -> Hmac<Sha256> {
+        let mut mac = self.secrets.texts.clone();
         mac.update(&handle);
-        Ok(mac)
+        mac
     }
 
     /// A permit's text: its number and the proof that this engine gave it out.
     pub(crate) fn text_of(&self, handle: Handle) -> Result<PermitText, Fault> {
         let bytes = handle.to_bytes();
-        let code = self.code(bytes)?.finalize().into_bytes();
+        let code = self.code(bytes).finalize().into_bytes();
         let mut text = [0; PREFIX.len() + 2 * BYTES];
         let (prefix, digits) = text.split_at_mut(PREFIX.len());
         prefix.copy_from_slice(PREFIX.as_bytes());
@@ -189,7 +212,7 @@ impl Core {
         }
         let (handle, code) = bytes.split_at(12);
         let handle: [u8; 12] = handle.try_into().map_err(|_| not_found())?;
-        self.code(handle)?.verify_truncated_left(code).map_err(|_| not_found())?;
+        self.code(handle).verify_truncated_left(code).map_err(|_| not_found())?;
         Ok(Handle::from_bytes(handle))
     }
 }

@@ -27,6 +27,8 @@ struct LimitItem {
     window: String,
     #[pyo3(item)]
     anchor_ms: i64,
+    #[pyo3(item)]
+    since_ms: i64,
 }
 
 #[derive(FromPyObject)]
@@ -145,6 +147,7 @@ fn limit(item: LimitItem) -> PyResult<LimitRow> {
         per,
         window,
         anchor: Millis::new(item.anchor_ms),
+        since: Millis::new(item.since_ms),
     })
 }
 

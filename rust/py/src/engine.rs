@@ -5,18 +5,17 @@ use std::sync::Arc;
 use limen_core::error::{Code, Fault};
 use limen_core::permit::Handle as PermitHandle;
 use limen_core::policy::Kind;
-use limen_core::policy::credentials::Seeds;
 use limen_core::usage::Usage;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyAny, PyBool, PyBytes, PyDict, PyList, PyString};
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::types::{PyAny, PyBool, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::answers::{Handle, Permit, Settlement};
 use crate::clock::{Clock, ManualClock};
 use crate::convert;
-use crate::core::{Core, PermitText, random};
+use crate::core::{Core, PermitText, Secrets, random};
 use crate::limits::{Limit, limits};
-use crate::{ask, batch, edits, json, words};
+use crate::{ask, batch, edits, json, usage, words};
 
 /// Decisions over one policy. `limen.Engine` adds the entities; this class knows resolved rows only.
 #[pyclass(frozen, subclass, module = "limen._core")]
@@ -107,11 +106,13 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (settings, clock=None, seed=None))]
+    #[pyo3(signature = (settings, clock=None, seed=None, *, secret=None, boot=None))]
     fn new(
         settings: &Bound<'_, PyDict>,
         clock: Option<&Bound<'_, PyAny>>,
         seed: Option<&Bound<'_, PyAny>>,
+        secret: Option<&Bound<'_, PyBytes>>,
+        boot: Option<u32>,
     ) -> PyResult<Engine> {
         let clock = match clock {
             None => Clock::system(),
@@ -122,15 +123,40 @@ impl Engine {
                 .clock(),
         };
         let seed = seed.map(|seed| convert::seed(seed, "seed")).transpose()?;
-        let secret: [u8; 16] = random().map_err(convert::raise)?;
-        let half = |from: usize| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&secret[from..from + 8]);
-            u64::from_le_bytes(bytes)
-        };
-        let engine =
-            limen_core::engine::Engine::new(edits::settings(settings)?, Seeds::new(half(0), half(8)));
-        Ok(Engine { core: Arc::new(Core::new(engine, clock, seed)) })
+        let (secret, boot) = usage::identity(secret, boot)?;
+        let secret = secret.map_or_else(random, Ok).map_err(convert::raise)?;
+        let secrets = Secrets::of(&secret).map_err(convert::raise)?;
+        let engine = limen_core::engine::Engine::booted(edits::settings(settings)?, secrets.seeds(), boot);
+        Ok(Engine { core: Arc::new(Core::new(engine, clock, seed, secrets)) })
+    }
+
+    /// Whether periods that end are told, and idempotency ids are kept, for `collect`: from before the first request on
+    /// where there is a store, else never.
+    fn keep_history(&self, on: bool) -> PyResult<()> {
+        self.ready()?.engine.keep_history(on);
+        Ok(())
+    }
+
+    /// What changed since the last call: (permits, permits gone, counters, counters gone, periods).
+    ///
+    /// permits: (key, row); counters: (key, start, end, total, row), the key being the limit's number * 4 + kind
+    /// (tokens 0, requests 1, budget 2); periods: (key, start, end, limit, total, correction), of the last two one is
+    /// None. Gone are keys of rows to delete. Nothing is told twice: who could not write it lays the next answer over
+    /// it, in which a row replaces one of its key and what is gone comes before the rows.
+    fn collect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        usage::collect(py, self.ready()?)
+    }
+
+    /// Put back the rows that `collect` gave, the newest of each key: (key, row) of permits and of counters. Once, after
+    /// the configuration and before the first request. {"counters": n, "permits": n, "unknown": keys of counters whose
+    /// limits are gone}. Raises InvalidError for a row that is none, and changes nothing then.
+    fn restore_usage<'py>(
+        &self,
+        py: Python<'py>,
+        permits: Vec<(u32, PyBackedBytes)>,
+        counters: Vec<(i64, PyBackedBytes)>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        usage::restore(py, self.ready()?, &permits, &counters)
     }
 
     /// A key resolved once, by its value or by its id; a handle of this engine is itself. Raises LimenError

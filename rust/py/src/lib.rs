@@ -18,6 +18,7 @@ mod json;
 mod limits;
 mod objects;
 mod primitives;
+mod usage;
 mod words;
 
 /// The compiled core of limen.

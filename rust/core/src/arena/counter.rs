@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::{Counter, Shape, Slot, name_of};
+use crate::history::{Period, Told};
+use crate::period::Epoch;
 use crate::policy::{Kind, LimitName};
 use crate::sync::Ordering;
 use crate::units::Millis;
@@ -106,11 +108,16 @@ impl<'a> Counter<'a> {
     #[inline(always)]
     pub(crate) fn take(&self, seen: u128, now: Millis, asked: i64, limit: i64) -> Take {
         let cap = limit.min(self.ceiling());
-        if !self.is_sliding() {
-            return self.fixed().take(seen, now, asked, cap);
+        let take = if self.is_sliding() {
+            let (take, owed) = self.sliding().take(seen, now, asked, cap);
+            self.owe(owed, now);
+            take
+        } else {
+            self.fixed().take(seen, now, asked, cap, |closed| self.tell_total(closed))
+        };
+        if let Take::Taken(_) = take {
+            self.note();
         }
-        let (take, owed) = self.sliding().take(seen, now, asked, cap);
-        self.owe(owed, now);
         take
     }
 
@@ -156,7 +163,8 @@ impl<'a> Counter<'a> {
         self.look();
         if self.is_sliding() {
             let owed = self.sliding().raise(pieces, now);
-            return self.owe(owed, now);
+            self.owe(owed, now);
+            return self.note();
         }
         for &(start, taken) in pieces {
             // The other counter may have been ahead of this clock.
@@ -195,6 +203,7 @@ impl<'a> Counter<'a> {
             let current = counter.cell.shape.lattice().window_at(now).max(epoch_of(word));
             fixed.correct(current, -total_at(word, now), 0, now);
         }
+        counter.note();
     }
 
     /// Lower what is used in the current window, never below zero.
@@ -204,6 +213,7 @@ impl<'a> Counter<'a> {
         if !counter.is_sliding() {
             counter.fixed().lower_used(amount, now);
         }
+        counter.note();
     }
 
     /// Usage to zero in the current window; what is held stays.
@@ -215,5 +225,38 @@ impl<'a> Counter<'a> {
         } else {
             counter.fixed().lower_used(i64::MAX, now);
         }
+        counter.note();
+    }
+
+    /// It has changed: to be said after every change.
+    #[inline(always)]
+    pub(crate) fn note(&self) {
+        self.mark.note();
+    }
+
+    /// Tell the history what a window came to, from the last word that it had.
+    #[cold]
+    pub(super) fn tell_total(&self, word: u128) {
+        if amount_of(word) > 0 {
+            self.tell(epoch_of(word), Told::Total(amount_of(word)));
+        }
+    }
+
+    /// Tell the history what is to be added to a window that has passed.
+    pub(super) fn tell_correction(&self, epoch: Epoch, amount: i64) {
+        if amount != 0 && !self.is_sliding() {
+            self.tell(epoch, Told::Correction(amount));
+        }
+    }
+
+    fn tell(&self, epoch: Epoch, told: Told) {
+        if !self.arena.history.is_kept() {
+            return;
+        }
+        let Some(name) = name_of(self.arena.meta(self.number)).clone() else { return };
+        let lattice = self.cell.shape.lattice();
+        let (start, end) = (lattice.start(epoch), lattice.end(epoch));
+        let (number, kind, limit) = (name.number, name.kind, name.limit);
+        self.arena.history.tell(Period { number, kind, start, end, limit, told });
     }
 }

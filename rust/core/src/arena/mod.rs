@@ -11,10 +11,15 @@
 //! last unit, and nobody waits for the editor.
 
 mod counter;
+mod keeping;
 mod succession;
+
+pub(crate) use keeping::Standing;
 
 use std::sync::{Arc, Mutex as OsMutex, OnceLock};
 
+use crate::history::History;
+use crate::mark::Mark;
 use crate::period::{Epoch, Lattice};
 use crate::policy::LimitName;
 use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, Word, lock, sized};
@@ -25,7 +30,9 @@ use crate::window::{ShapeWords, UNSEEDED, pack};
 /// Chunks come in fours of one size; those of the first four have so many cells, those of the next ones twice as many. So
 /// at most a fifth of what there is stands empty.
 const FIRST_CHUNK: u32 = sized(16, 2);
-const CHUNKS: usize = 88;
+const BLOCK: usize = FIRST_CHUNK as usize;
+/// As many as the bits above a place can tell apart, so that no number is beyond them: of the last forty none is made.
+const CHUNKS: usize = 128;
 /// A number is its chunk above this bit, and the place in the chunk below: it is told apart without a search.
 const CHUNK_BIT: u32 = 25;
 
@@ -34,6 +41,11 @@ const CHUNK_BIT: u32 = 25;
 pub struct Slot {
     pub(crate) number: u32,
     pub(crate) generation: u32,
+}
+
+impl Slot {
+    /// Where no counter is: no cell lives so often.
+    pub(crate) const NOWHERE: Slot = Slot { number: 0, generation: u32::MAX };
 }
 
 /// How a counter counts.
@@ -46,14 +58,14 @@ pub enum Shape {
 }
 
 impl Shape {
-    fn epoch_at(&self, now: Millis) -> Epoch {
+    pub(crate) fn epoch_at(&self, now: Millis) -> Epoch {
         match self {
             Shape::Fixed(lattice) => lattice.window_at(now),
             Shape::Sliding(ring) => ring.epoch_at(now),
         }
     }
 
-    fn start(&self, epoch: Epoch) -> Millis {
+    pub(crate) fn start(&self, epoch: Epoch) -> Millis {
         match self {
             Shape::Fixed(lattice) => lattice.start(epoch),
             Shape::Sliding(ring) => ring.start(epoch),
@@ -102,9 +114,26 @@ impl Meta {
     }
 }
 
+/// Cells with their marks beside them: a flush looks at one line of marks, not at every cell, and whoever has found the
+/// cell has found the mark.
+#[derive(Debug)]
+struct Block {
+    cells: [Cell; BLOCK],
+    marks: [Mark; BLOCK],
+}
+
+impl Default for Block {
+    fn default() -> Block {
+        Block {
+            cells: std::array::from_fn(|_| Cell::default()),
+            marks: std::array::from_fn(|_| Mark::default()),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Chunk {
-    cells: Box<[Cell]>,
+    blocks: Box<[Block]>,
     metas: Box<[Meta]>,
 }
 
@@ -117,6 +146,7 @@ const RING_SLOTS: usize = (BUCKETS as usize + 1).next_power_of_two();
 pub struct Arena {
     chunks: [OnceLock<Chunk>; CHUNKS],
     free: Mutex<Free>,
+    pub(crate) history: History,
 }
 
 #[derive(Debug, Default)]
@@ -134,12 +164,17 @@ struct Free {
 pub(crate) struct Counter<'a> {
     arena: &'a Arena,
     cell: &'a Cell,
+    mark: &'a Mark,
     number: u32,
 }
 
 impl Default for Arena {
     fn default() -> Arena {
-        Arena { chunks: [const { OnceLock::new() }; CHUNKS], free: Mutex::new(Free::default()) }
+        Arena {
+            chunks: [const { OnceLock::new() }; CHUNKS],
+            free: Mutex::new(Free::default()),
+            history: History::default(),
+        }
     }
 }
 
@@ -176,16 +211,20 @@ impl Arena {
         self.chunks[index].get_or_init(|| {
             let length = FIRST_CHUNK << (index / 4);
             Chunk {
-                cells: (0..length).map(|_| Cell::default()).collect(),
+                blocks: (0..length as usize / BLOCK).map(|_| Block::default()).collect(),
                 metas: (0..length).map(|_| Meta::default()).collect(),
             }
         })
     }
 
     #[inline(always)]
-    fn cell(&self, number: u32) -> &Cell {
+    fn block(&self, number: u32) -> &Block {
         let (chunk, index) = place(number);
-        &self.chunk(chunk).cells[index]
+        &self.chunk(chunk).blocks[index / BLOCK]
+    }
+
+    fn cell(&self, number: u32) -> &Cell {
+        &self.block(number).cells[number as usize % BLOCK]
     }
 
     fn meta(&self, number: u32) -> &Meta {
@@ -196,7 +235,7 @@ impl Arena {
     /// The counter of a slot that the caller's policy names: it cannot be given out anew while that policy lives.
     #[inline(always)]
     pub(crate) fn get(&self, slot: Slot) -> Counter<'_> {
-        Counter { arena: self, cell: self.cell(slot.number), number: slot.number }
+        self.get_number(slot.number)
     }
 
     /// The counter of a slot that a permit remembers; None where it was retired since.
@@ -250,8 +289,24 @@ impl Arena {
         *name_of(self.meta(slot.number)) = Some(name.clone());
     }
 
+    /// Every counter that has changed since this was last asked.
+    pub(crate) fn each_changed(&self, mut step: impl FnMut(Counter<'_>)) {
+        for (at, chunk) in self.chunks.iter().enumerate() {
+            let Some(chunk) = chunk.get() else { continue };
+            let marks = chunk.blocks.iter().flat_map(|block| &block.marks);
+            for (index, mark) in marks.enumerate() {
+                if mark.clear() {
+                    step(self.get_number((at as u32) << CHUNK_BIT | index as u32));
+                    mark.was_read();
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     fn get_number(&self, number: u32) -> Counter<'_> {
-        Counter { arena: self, cell: self.cell(number), number }
+        let (block, place) = (self.block(number), number as usize % BLOCK);
+        Counter { arena: self, cell: &block.cells[place], mark: &block.marks[place], number }
     }
 
     fn allocate(&self, shape: Shape) -> u32 {
@@ -294,6 +349,7 @@ impl Arena {
         // SeqCst: partner of the load in `Counter::slot` by a permit that settles later, and comes before the look at the
         // records in `recycle`.
         cell.life.store(life.wrapping_add(1 << 32), Ordering::SeqCst);
+        *name_of(self.meta(slot.number)) = None;
         lock(&self.free).resting.push(slot.number);
     }
 

@@ -23,14 +23,20 @@ impl<'a> Counter<'a> {
     }
 
     /// Where what was taken in `epoch` counts now, and in which window.
-    pub(crate) fn whereabouts(&self, mut epoch: Epoch) -> Option<(Slot, Epoch)> {
-        let mut counter = *self;
+    pub(crate) fn whereabouts(&self, epoch: Epoch) -> Option<(Slot, Epoch)> {
+        let (heir, epoch) = self.heir(epoch)?;
+        Some((heir.slot(), epoch?))
+    }
+
+    /// The counter that goes on for this one, and which window `epoch` is there: None where it has passed.
+    pub(crate) fn heir(&self, epoch: Epoch) -> Option<(Counter<'a>, Option<Epoch>)> {
+        let (mut counter, mut epoch) = (*self, Some(epoch));
         while Counter::is_sealed(counter.look()) {
             let next = counter.next()?;
-            epoch = next.carried(&counter, epoch)?;
+            epoch = epoch.and_then(|epoch| next.carried(&counter, epoch));
             counter = next;
         }
-        Some((counter.slot(), epoch))
+        Some((counter, epoch))
     }
 
     pub(super) fn next(&self) -> Option<Counter<'a>> {
@@ -47,9 +53,13 @@ impl<'a> Counter<'a> {
     pub(crate) fn correct(&self, epoch: Epoch, total: i64, used: i64, late: i64, now: Millis) -> bool {
         if !self.is_sliding() && flags_of(self.cell.word.load()) & UNSEEDED == 0 {
             let met = self.fixed().correct(epoch, total, used, now);
-            return met == Met::Done || self.corrected(met, late, now);
+            if met == Met::Done {
+                self.note();
+                return true;
+            }
+            return self.corrected(met, (epoch, total), late, now);
         }
-        self.corrected(self.correct_here(epoch, total, used, now), late, now)
+        self.corrected(self.correct_here(epoch, total, used, now), (epoch, total), late, now)
     }
 
     pub(super) fn correct_here(&self, epoch: Epoch, total: i64, used: i64, now: Millis) -> Met {
@@ -62,25 +72,33 @@ impl<'a> Counter<'a> {
         met
     }
 
-    /// What follows from how a correction met this counter: it goes on in the successors.
+    /// What follows from how a correction of (window, amount) met this counter: it goes on in the successors. What is
+    /// too late for its window is told to the history, without what is charged to the current one instead.
     #[cold]
-    pub(super) fn corrected(&self, mut met: Met, late: i64, now: Millis) -> bool {
+    pub(super) fn corrected(&self, mut met: Met, mut asked: (Epoch, i64), late: i64, now: Millis) -> bool {
         let mut counter = *self;
         loop {
             match met {
-                Met::Done => return true,
+                Met::Done => {
+                    counter.note();
+                    return true;
+                }
                 Met::Rolled => {
+                    counter.tell_correction(asked.0, asked.1.saturating_sub(late));
                     counter.charge(late, now);
                     return false;
                 }
                 Met::Sealed { epoch, total, used } => {
                     let Some(next) = counter.next() else { return true };
                     let Some(carried) = next.carried(&counter, epoch) else {
+                        if total != 0 {
+                            counter.tell_correction(epoch, total.saturating_sub(late));
+                        }
                         next.charge(late, now);
                         return false;
                     };
                     met = next.correct_here(carried, total, used, now);
-                    counter = next;
+                    (counter, asked) = (next, (carried, total));
                 }
             }
         }
@@ -98,8 +116,9 @@ impl<'a> Counter<'a> {
             counter.owe(owed, now);
             met
         } else {
-            counter.fixed().charge(amount, now)
+            counter.fixed().charge(amount, now, |closed| counter.tell_total(closed))
         };
+        counter.note();
         if let Met::Sealed { epoch, total, used } = met
             && let Some(next) = counter.next()
         {
@@ -172,12 +191,17 @@ impl<'a> Counter<'a> {
         };
         let (epoch, carries) = self.origin(&old);
         let (total, used) = if carries { (total, used) } else { (Some(0), Some(0)) };
-        if self.is_sliding() {
-            self.sliding().seed(epoch, total, used);
+        let first = if self.is_sliding() {
+            self.sliding().seed(epoch, total, used)
         } else {
             seed_word(&self.cell.used, epoch, used);
-            seed_word(&self.cell.word, epoch, total);
+            seed_word(&self.cell.word, epoch, total)
+        };
+        if first && !old.is_sliding() && (!carries || self.is_sliding()) {
+            // Its period ends here: no window goes on with it, and nobody will roll it.
+            old.tell_total(old.cell.word.load());
         }
+        self.note();
         old.owe(owed, edited);
     }
 

@@ -32,10 +32,10 @@ impl Engine {
         let closed = |grant: &Grant| !self.is_open(grant.handle) || grant.expires_at <= now;
         match self.ids.claim(id, |grant| self.remembers(grant, &policy, now)) {
             Claim::Deciding => return Err(Fault::new(Code::IdInProgress)),
-            Claim::Taken { digest: taken, grant } if taken != digest || closed(&grant) => {
+            Claim::Taken(known) if known.digest != digest || closed(&known.grant) => {
                 return Err(Fault::new(Code::IdConflict));
             }
-            Claim::Taken { grant, .. } => return Ok(Answer::Permit(*grant)),
+            Claim::Taken(known) => return Ok(Answer::Permit(*known.grant)),
             Claim::Ours => {}
         }
         let answer = self.decide(request, now, world, true);

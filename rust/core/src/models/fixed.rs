@@ -35,7 +35,7 @@ impl Words {
     }
 
     fn take(&self, now: Millis, asked: i64, limit: i64) -> Option<Epoch> {
-        match self.counter().take(self.word.load(), now, asked, limit) {
+        match self.counter().take(self.word.load(), now, asked, limit, |_| {}) {
             Take::Taken(epoch) => Some(epoch),
             _ => None,
         }
@@ -104,7 +104,7 @@ fn settles_and_give_backs_on_one_counter_lose_nothing() {
             // Held 2, used 2; held 3, used 1; a charge of 4 beside them.
             thread(&words, |words| words.counter().correct(OLD, 0, 2, BEFORE_THE_ROLL)),
             thread(&words, |words| words.counter().correct(OLD, -2, 1, BEFORE_THE_ROLL)),
-            thread(&words, |words| words.counter().charge(4, BEFORE_THE_ROLL)),
+            thread(&words, |words| words.counter().charge(4, BEFORE_THE_ROLL, |_| {})),
         ];
         all(steps);
         assert_eq!(words.taken(), (OLD, 7), "the total is the sum of what was attributed to it");
@@ -124,7 +124,7 @@ fn a_reader_never_sees_more_used_than_taken() {
             }),
             thread(&words, |words| {
                 words.take(AFTER_THE_ROLL, 1, 9);
-                words.counter().charge(1, AFTER_THE_ROLL);
+                words.counter().charge(1, AFTER_THE_ROLL, |_| {});
             }),
         ];
         let used = words.used.load();

@@ -33,7 +33,7 @@ impl World for Still {
 
 pub(super) fn limit(id: &str, kind: Kind, limit: i64, per: &str, window: Window) -> LimitRow {
     let (per, anchor) = (Duration::parse(per).expect("a duration"), Millis::new(0));
-    LimitRow { id: id.into(), number: 0, kind, limit, per, window, anchor }
+    LimitRow { id: id.into(), number: 0, kind, limit, per, window, anchor, since: anchor }
 }
 
 pub(super) fn team(id: &str, customer: Option<&str>, limits: Vec<LimitRow>) -> Edit {

@@ -67,6 +67,14 @@ impl Entries<'_> {
         self.body.count.store(self.at as u32, Ordering::Relaxed);
     }
 
+    /// What was charged outside the hold of the counter that was remembered last.
+    pub(super) fn charge_last(&mut self, amount: i64) {
+        if amount != 0 {
+            let (at, body) = (self.at - 1, self.body);
+            Charged { amount: &body.charged[at], body, epoch: &body.entries[at].epoch }.add(amount);
+        }
+    }
+
     #[cold]
     pub(super) fn go_on(&mut self) {
         let more = self.stripe.take_body();

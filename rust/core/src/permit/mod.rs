@@ -5,12 +5,14 @@
 
 mod body;
 mod endings;
+mod keeping;
 mod record;
 mod ring;
 mod slab;
 mod steps;
 
 pub(crate) use body::Entry;
+pub(crate) use keeping::{Kept, Look};
 pub(crate) use record::State;
 pub(crate) use slab::{Found, Held, Slab};
 pub use steps::Closing;

@@ -36,6 +36,14 @@ impl State {
     }
 }
 
+impl State {
+    /// One in which a permit is kept, by its number.
+    pub(crate) fn kept(number: i64) -> Option<State> {
+        let states = [State::Open, State::Settled, State::Released, State::Charged, State::GivenBack];
+        states.into_iter().find(|state| *state as i64 == number)
+    }
+}
+
 pub(super) fn word(generation: u64, state: State) -> u64 {
     generation << 8 | state as u64
 }

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use super::body::Body;
 use super::record::{Record, State, word};
+use crate::mark::Mark;
 use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, Ordering, checked_fence, fence, lock, sized};
 use crate::units::Millis;
 
@@ -59,6 +60,8 @@ impl Watch {
 #[repr(align(64))]
 pub(super) struct Stripe {
     pub(super) number: u32,
+    /// Every generation that is given out here is above it.
+    pub(super) base: u64,
     pub(super) records: [OnceLock<Box<[Record]>>; CHUNKS],
     pub(super) length: AtomicU32,
     /// The next record to take.
@@ -66,6 +69,9 @@ pub(super) struct Stripe {
     /// Of all records, and of each block.
     pub(super) watch: Watch,
     pub(super) watches: [OnceLock<Box<[Watch]>>; CHUNKS],
+    /// Whether a record has changed since a flush looked: noted by whoever has its lock, once he has it, so that the flush
+    /// finds him at it or finds what he has done.
+    pub(super) marks: [OnceLock<Box<[Mark]>>; CHUNKS],
     pub(super) growing: Mutex<()>,
     pub(super) bodies: [OnceLock<Box<[Body]>>; CHUNKS],
     /// Top of the stack of free bodies: a tag against reuse in the upper half, number + 1 in the lower.
@@ -107,14 +113,16 @@ pub(super) enum Claim {
 }
 
 impl Stripe {
-    pub(super) fn new(number: u32) -> Stripe {
+    pub(super) fn new(number: u32, base: u64) -> Stripe {
         Stripe {
             number,
+            base,
             records: [const { OnceLock::new() }; CHUNKS],
             length: AtomicU32::new(0),
             cursor: AtomicU32::new(0),
             watch: Watch::default(),
             watches: [const { OnceLock::new() }; CHUNKS],
+            marks: [const { OnceLock::new() }; CHUNKS],
             growing: Mutex::new(()),
             bodies: [const { OnceLock::new() }; CHUNKS],
             free_body: AtomicU64::new(0),
@@ -134,6 +142,32 @@ impl Stripe {
     pub(super) fn body(&self, number: u32) -> &Body {
         let (index, at) = place(number);
         &chunk(&self.bodies, index, FIRST_CHUNK)[at]
+    }
+
+    #[inline(always)]
+    pub(super) fn mark(&self, number: u32) -> &Mark {
+        let (index, at) = place(number);
+        &chunk(&self.marks, index, FIRST_CHUNK)[at]
+    }
+
+    /// The records that have changed since this was last asked.
+    pub(super) fn changed(&self) -> impl Iterator<Item = u32> {
+        self.marks.iter().zip(0u32..).flat_map(|(chunk, index)| {
+            let (marks, first) =
+                (chunk.get().map_or(&[][..], |marks| marks), (FIRST_CHUNK << index) - FIRST_CHUNK);
+            marks.iter().zip(first..).filter(|(mark, _)| mark.clear()).map(|(_, number)| number)
+        })
+    }
+
+    /// Have a record of this number, whatever the bound is.
+    pub(super) fn reach(&self, number: u32, budget: &AtomicI64) {
+        let _growing = lock(&self.growing);
+        let length = self.length.load(Ordering::Relaxed);
+        if number >= length {
+            let more = (number + 1 - length).next_multiple_of(FIRST_CHUNK);
+            budget.fetch_sub(i64::from(more), Ordering::Relaxed);
+            self.length.store(length + more, Ordering::SeqCst);
+        }
     }
 
     /// The watch of the block that a record is in.
@@ -204,7 +238,7 @@ impl Stripe {
             _ if forget || record.ends.get().saturating_add(remember_ms) <= now.get() => {}
             _ => return Claim::Remembered,
         }
-        let next = word((seen >> 8) + 1, State::Opening);
+        let next = word((seen >> 8).max(self.base) + 1, State::Opening);
         // SeqCst: see `policy::current`; whoever has the record looks at the version next.
         if record.state.compare_exchange(seen, next, Ordering::SeqCst, Ordering::Relaxed).is_err() {
             return Claim::InUse;
@@ -296,6 +330,19 @@ impl Stripe {
                 return number;
             }
         }
+    }
+
+    /// A body for a record, empty.
+    #[inline(always)]
+    pub(super) fn fresh_body(&self, record: &Record) -> &Body {
+        let mine = self.take_body();
+        let body = self.body(mine);
+        body.next.store(0, Ordering::Relaxed);
+        body.count.store(0, Ordering::Relaxed);
+        body.seen_tokens.set(0);
+        body.seen_nano.set(0);
+        record.body.store(mine + 1, Ordering::Relaxed);
+        body
     }
 
     #[inline(always)]

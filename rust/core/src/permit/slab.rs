@@ -20,11 +20,14 @@ use crate::sync::{AtomicI64, Ordering, checked_fence, fence, sized, thread_numbe
 use crate::units::Millis;
 
 /// Threads are spread over this many rings, so that two of them seldom share one.
-const STRIPE_BITS: u32 = sized(3, 0);
+pub(super) const STRIPE_BITS: u32 = sized(3, 0);
 const STRIPES: usize = 1 << STRIPE_BITS;
 
 /// Blocks of records that are looked at for what will be given back, at most.
 pub(super) const LOOKED_AT: usize = 64;
+
+/// In a generation, the boot number begins here: a record has as many lives in one process as there are below.
+const BOOT_BIT: u32 = 32;
 
 /// How often a look over all permits waits for one that is in the middle of a step.
 const PATIENCE: u32 = sized(256, 2);
@@ -32,9 +35,9 @@ const PATIENCE: u32 = sized(256, 2);
 /// All permits of one engine.
 #[derive(Debug)]
 pub(crate) struct Slab {
-    stripes: [Stripe; STRIPES],
+    pub(super) stripes: [Stripe; STRIPES],
     /// Records that may still be made.
-    budget: AtomicI64,
+    pub(super) budget: AtomicI64,
 }
 
 /// A record held in `Busy` (or `Opening`): dropping it puts the old state back.
@@ -57,9 +60,10 @@ pub(crate) enum Found<'a> {
 }
 
 impl Slab {
-    pub(crate) fn new(most: i64) -> Slab {
+    /// Generations begin above those of every lower `boot`: a permit that was lost with a process is no other's name.
+    pub(crate) fn new(most: i64, boot: u32) -> Slab {
         Slab {
-            stripes: std::array::from_fn(|number| Stripe::new(number as u32)),
+            stripes: std::array::from_fn(|number| Stripe::new(number as u32, u64::from(boot) << BOOT_BIT)),
             budget: AtomicI64::new(most),
         }
     }
@@ -86,23 +90,18 @@ impl Slab {
     #[inline(always)]
     fn opened(stripe: &Stripe, number: u32, generation: u64) -> Held<'_> {
         let record = stripe.record(number);
+        stripe.mark(number).note();
         if record.body.load(Ordering::Relaxed) != 0 {
             // It had expired and was never settled.
             stripe.expired.fetch_sub(1, Ordering::Relaxed);
             stripe.give_bodies(record);
         }
-        let mine = stripe.take_body();
-        let body = stripe.body(mine);
-        body.next.store(0, Ordering::Relaxed);
-        body.count.store(0, Ordering::Relaxed);
-        body.seen_tokens.set(0);
-        body.seen_nano.set(0);
-        record.body.store(mine + 1, Ordering::Relaxed);
+        let body = stripe.fresh_body(record);
         let handle = Handle { index: number << STRIPE_BITS | stripe.number, generation };
         Held { stripe, record, body, handle, was: State::Free, left: false }
     }
 
-    fn stripe(&self, index: u32) -> (&Stripe, u32) {
+    pub(super) fn stripe(&self, index: u32) -> (&Stripe, u32) {
         (&self.stripes[index as usize % STRIPES], index >> STRIPE_BITS)
     }
 
@@ -126,6 +125,7 @@ impl Slab {
                 State::Busy => wait_a_moment(&mut tries),
                 _ => {
                     if let Some(held) = Slab::hold(stripe, record, handle, seen) {
+                        stripe.mark(number).note();
                         return Found::Held(held);
                     }
                 }
@@ -133,7 +133,13 @@ impl Slab {
         }
     }
 
-    fn hold<'a>(stripe: &'a Stripe, record: &'a Record, handle: Handle, seen: u64) -> Option<Held<'a>> {
+    /// The lock of a record as it was `seen`. Whoever changes something notes that he has it.
+    pub(super) fn hold<'a>(
+        stripe: &'a Stripe,
+        record: &'a Record,
+        handle: Handle,
+        seen: u64,
+    ) -> Option<Held<'a>> {
         let was = State::of(seen);
         if !cfg!(canary = "settle_not_once") {
             // Partner of the Release in `Held::leave`: one thread alone gets past it. SeqCst: see `policy::current`; whoever
@@ -321,6 +327,11 @@ impl<'a> Held<'a> {
         }
     }
 
+    /// Something of it will be another: said while it is locked.
+    pub(crate) fn note(&self) {
+        self.stripe.mark(self.handle.index >> STRIPE_BITS).note();
+    }
+
     /// Unlock into `state`. The body goes where the permit is closed for good.
     #[inline(always)]
     pub(crate) fn leave(mut self, state: State) {
@@ -330,6 +341,7 @@ impl<'a> Held<'a> {
 
     /// Still locked, but expired: what drops or leaves from here on is an expired permit.
     pub(crate) fn become_expired(mut self, state: State) -> Self {
+        self.note();
         if self.was == State::Open {
             self.stripe.expired.fetch_add(1, Ordering::Relaxed);
         }

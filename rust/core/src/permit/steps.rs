@@ -284,6 +284,7 @@ impl Engine {
             let overdue = held.was == State::Open && held.record.ends.get() <= now.get();
             let held = if overdue { self.expire_held(held, &policy, now) } else { held };
             if held.was != State::Open && forgotten(held.record, &policy, now) {
+                held.note();
                 held.leave(State::Free);
                 return;
             }
@@ -318,6 +319,7 @@ impl Engine {
                     }
                 });
                 if is_taken_from {
+                    held.note();
                     permits.push(held);
                 }
             });

@@ -138,6 +138,8 @@ pub struct LimitName {
     pub per: Duration,
     /// How its windows lie.
     pub window: Window,
+    /// Since when they lie so.
+    pub since: Millis,
     /// The most that a window may count.
     pub limit: i64,
 }

@@ -26,15 +26,6 @@ pub(crate) struct Fixed<'a> {
     pub(crate) shape: &'a ShapeWords,
 }
 
-/// The pure step: what a word becomes if `asked` is taken at `now`, and in which window.
-///
-/// An instant before the word's window counts as that window: time set back opens nothing.
-#[inline(always)]
-fn step(word: u128, shape: &ShapeWords, now: Millis, asked: i64, limit: i64) -> Option<(u128, Epoch)> {
-    let (epoch, total) = current(word, shape, now);
-    admits(total, asked, limit).then(|| (pack(epoch, 0, total + asked), epoch))
-}
-
 /// The window that counts at `now` and what is taken in it: an expired window is an empty one.
 #[inline(always)]
 fn current(word: u128, shape: &ShapeWords, now: Millis) -> (Epoch, i64) {
@@ -55,32 +46,64 @@ pub(crate) fn total_at(word: u128, now: Millis) -> i64 {
 }
 
 impl Fixed<'_> {
-    /// Take `asked` if it fits. `seen` is the word as last read: the first exchange is tried on it.
+    /// Take `asked` if it fits. `seen` is the word as last read: the first exchange is tried on it. `closed` is told the
+    /// last word of a window that this take closes.
     #[inline(always)]
-    pub(crate) fn take(&self, mut seen: u128, now: Millis, asked: i64, limit: i64) -> Take {
+    pub(crate) fn take(
+        &self,
+        mut seen: u128,
+        now: Millis,
+        asked: i64,
+        limit: i64,
+        closed: impl FnOnce(u128),
+    ) -> Take {
         loop {
             if flags_of(seen) & SEALED != 0 {
                 return Take::Sealed;
             }
-            let Some((mut next, epoch)) = step(seen, self.shape, now, asked, limit) else {
+            let epoch = epoch_of(seen);
+            // An instant before the word's window counts as that window: time set back opens nothing.
+            if !epoch.contains_or_after(now) {
+                match self.open(seen, now, asked, limit) {
+                    None => return Take::Refused,
+                    Some(Err(found)) => seen = found,
+                    Some(Ok(epoch)) => {
+                        closed(seen);
+                        return Take::Taken(epoch);
+                    }
+                }
+                continue;
+            }
+            let total = amount_of(seen);
+            if !admits(total, asked, limit) {
                 return Take::Refused;
-            };
+            }
+            let mut next = pack(epoch, 0, total + asked);
             if cfg!(canary = "check_then_add") {
                 // The fault: checked on one reading, added to another.
                 seen = self.word.load();
                 next = pack(epoch, 0, amount_of(seen).saturating_add(asked));
-            }
-            if cfg!(canary = "epoch_in_two_steps") && epoch != epoch_of(seen) {
-                // The fault: the window moves in one step, the count starts in a second.
-                self.word.store(pack(epoch, 0, 0));
-                seen = self.word.load();
-                continue;
             }
             match self.word.cas(seen, next) {
                 Ok(_) => return Take::Taken(epoch),
                 Err(found) => seen = found,
             }
         }
+    }
+
+    /// The first take of a new window: once in a window.
+    #[cold]
+    fn open(&self, seen: u128, now: Millis, asked: i64, limit: i64) -> Option<Result<Epoch, u128>> {
+        let epoch = rolled(self.shape, now);
+        if !admits(0, asked, limit) {
+            return None;
+        }
+        if cfg!(canary = "epoch_in_two_steps") {
+            // The fault: the window moves in one step, the count starts in a second.
+            self.word.store(pack(epoch, 0, 0));
+            return Some(Err(self.word.load()));
+        }
+        Some(self.word.cas(seen, pack(epoch, 0, asked)).map(|_| epoch))
     }
 
     /// Add `total` to what is taken and `used` to what is used in the window `epoch`, if that is still the word's.
@@ -116,8 +139,8 @@ impl Fixed<'_> {
         Met::Done
     }
 
-    /// Add to the current window, used at once, without asking whether it fits.
-    pub(crate) fn charge(&self, amount: i64, now: Millis) -> Met {
+    /// Add to the current window, used at once, without asking whether it fits. `closed` as in `take`.
+    pub(crate) fn charge(&self, amount: i64, now: Millis, closed: impl FnOnce(u128)) -> Met {
         let mut seen = self.word.load();
         loop {
             let (epoch, _) = current(seen, self.shape, now);
@@ -126,8 +149,15 @@ impl Fixed<'_> {
             }
             let next = if epoch_of(seen) == epoch { moved(seen, amount) } else { pack(epoch, 0, amount) };
             match self.word.cas(seen, next) {
-                Ok(_) if self.add_used(epoch, amount) => return Met::Done,
-                Ok(_) => return Met::Sealed { epoch, total: 0, used: amount },
+                Ok(old) => {
+                    if epoch_of(old) != epoch {
+                        closed(old);
+                    }
+                    if self.add_used(epoch, amount) {
+                        return Met::Done;
+                    }
+                    return Met::Sealed { epoch, total: 0, used: amount };
+                }
                 Err(found) => seen = found,
             }
         }
@@ -212,11 +242,8 @@ pub(crate) fn seal_word(word: &Word) -> u128 {
     seen
 }
 
-/// Give an unseeded counter its first count. Only the first of several equal seeds lands.
-pub(crate) fn seed_word(word: &Word, epoch: Epoch, count: Option<i64>) {
+/// Give an unseeded counter its first count. Only the first of several equal seeds lands: true for that one.
+pub(crate) fn seed_word(word: &Word, epoch: Epoch, count: Option<i64>) -> bool {
     let seen = word.load();
-    if flags_of(seen) & UNSEEDED != 0 {
-        // A lost exchange is another helper's equal seed.
-        let _ = word.cas(seen, counted(epoch, count));
-    }
+    flags_of(seen) & UNSEEDED != 0 && word.cas(seen, counted(epoch, count)).is_ok()
 }

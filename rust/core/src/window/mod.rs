@@ -126,7 +126,7 @@ pub(crate) fn pack(epoch: Epoch, flags: u64, amount: i64) -> u128 {
 }
 
 /// The word of a count; None is more than one can count.
-fn counted(epoch: Epoch, count: Option<i64>) -> u128 {
+pub(crate) fn counted(epoch: Epoch, count: Option<i64>) -> u128 {
     count.map_or_else(|| pack(epoch, OVERFLOWN, i64::MAX), |count| pack(epoch, 0, count))
 }
 

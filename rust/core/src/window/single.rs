@@ -93,7 +93,7 @@ impl FixedWindow {
     /// As [`FixedWindow::take`], told apart from a window that was closed.
     #[inline]
     pub fn try_take(&self, cost: i64, now: Millis) -> Take {
-        self.fixed().take(self.word.load(), now, cost, self.limit)
+        self.fixed().take(self.word.load(), now, cost, self.limit, |_| {})
     }
 
     /// Close it for good: nothing is taken any more.

@@ -268,6 +268,30 @@ impl Sliding<'_> {
         })
     }
 
+    /// The newest sub-window, and of each that counts then what was taken and what is used of it.
+    pub(crate) fn standing(&self) -> (Epoch, Vec<(Epoch, i64, i64)>) {
+        let newest = epoch_of(self.head.load());
+        let live = (newest.get() - self.ring.live + 1..=newest.get()).filter_map(|q| {
+            let slot = Slot::unpack(self.slots[self.ring.place(q)].load());
+            // One that is empty may still be corrected.
+            let counts = slot.tag == q as u64 & TAG_MASK && slot.state == State::Open;
+            counts.then(|| (Epoch::from_raw(q), slot.total, slot.used))
+        });
+        (newest, live.collect())
+    }
+
+    /// Stand so. Nobody counts yet.
+    pub(crate) fn put_back(&self, newest: Epoch, pieces: &[(Epoch, i64, i64)]) {
+        let mut sum = 0i64;
+        for &(epoch, total, used) in pieces {
+            let total = total.min(SLOT_MAX);
+            let slot = Slot::open(epoch.get(), total, used.min(total));
+            self.slots[self.ring.place(epoch.get())].store(slot.pack());
+            sum = sum.saturating_add(total);
+        }
+        self.head.store(pack(newest, 0, sum));
+    }
+
     /// What was taken in each sub-window that counts at `now`, by its start.
     pub(crate) fn pieces(&self, now: Millis) -> Vec<(Millis, i64)> {
         let taken = self.live_slots(now).filter(|(_, slot)| slot.total > 0);
@@ -413,12 +437,13 @@ impl Sliding<'_> {
     }
 
     /// Give an unseeded counter its first count, all of it in one sub-window. Equal seeds of several helpers land once.
-    pub(crate) fn seed(&self, epoch: Epoch, total: Option<i64>, used: Option<i64>) {
+    /// True for the one that did.
+    pub(crate) fn seed(&self, epoch: Epoch, total: Option<i64>, used: Option<i64>) -> bool {
         let index = epoch.get();
         let word = &self.slots[self.ring.place(index)];
         let fitting = |count: Option<i64>| count.map_or(SLOT_MAX, |count| count.min(SLOT_MAX));
         let total = fitting(total);
         let _ = word.cas(EMPTY.pack(), Slot::open(index, total, fitting(used).min(total)).pack());
-        super::fixed::seed_word(self.head, epoch, Some(total));
+        super::fixed::seed_word(self.head, epoch, Some(total))
     }
 }

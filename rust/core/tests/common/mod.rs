@@ -56,7 +56,7 @@ pub fn splitmix(index: u64) -> u64 {
 
 pub fn limit(id: &str, kind: Kind, limit: i64, per: &str, window: Window) -> LimitRow {
     let (per, anchor) = (Duration::parse(per).expect("a duration"), Millis::new(0));
-    LimitRow { id: id.into(), number: new_number(), kind, limit, per, window, anchor }
+    LimitRow { id: id.into(), number: new_number(), kind, limit, per, window, anchor, since: anchor }
 }
 
 pub fn money(id: &str, most: i64, per: &str) -> LimitRow {
@@ -137,7 +137,10 @@ pub fn anchored(engine: &Engine, edits: &[Edit], now: i64) -> Vec<Edit> {
             _ => continue,
         };
         for row in lists.into_iter().flatten() {
-            row.anchor = engine.read(&row.id, row.kind, now).map_or(now, |reading| reading.start);
+            match engine.read(&row.id, row.kind, now) {
+                Ok(reading) => row.anchor = reading.start,
+                Err(_) => (row.anchor, row.since) = (now, now),
+            }
         }
     }
     edits

@@ -75,6 +75,8 @@ pub struct Counter {
     pub limit: i64,
     pub shape: Shape,
     anchor: i64,
+    /// When it got its shape.
+    pub since: i64,
     /// The counter's own time: it never runs backwards.
     newest: i64,
     entries: Vec<Entry>,
@@ -92,6 +94,7 @@ impl Counter {
             limit: row.limit,
             shape: row.shape,
             anchor: now,
+            since: now,
             newest: now,
             entries: Vec::new(),
             overflown: Default::default(),
@@ -188,6 +191,11 @@ impl Counter {
         Shown { used: self.used(now), held: self.held(now), reset_at }
     }
 
+    /// It counts on in a process that knows nothing of it.
+    pub fn begin_again(&mut self, now: i64) {
+        self.newest = now;
+    }
+
     pub fn fits(&self, now: i64, asked: i64) -> bool {
         let total = i128::from(self.total(now));
         total + i128::from(asked) <= i128::from(self.limit) && total < i128::from(self.limit)
@@ -246,6 +254,7 @@ impl Counter {
         if shape == self.shape {
             return;
         }
+        self.since = now;
         // An edit under a clock set back takes place in the window where the counter is.
         let at = now.max(self.bounds(self.newest).0);
         let afresh = shape.window == Window::Calendar && self.shape.window != Window::Calendar;

@@ -97,6 +97,7 @@ impl Ask {
 /// A counter's place in the model: it stays when the limit is gone.
 pub type Number = usize;
 
+#[derive(Clone)]
 pub struct Model {
     pub settings: Settings,
     pub keys: BTreeMap<String, Key>,

@@ -137,6 +137,26 @@ impl Model {
         open.map(|permit| permit.given.expires_at).min()
     }
 
+    /// A process has ended that alone knew this permit: what it held is gone, what it used is not.
+    pub fn lose(&mut self, place: usize) {
+        let permit = &mut self.permits[place];
+        if permit.state == State::Open {
+            permit.state = State::Released { request: false };
+            for hold in &permit.holds {
+                let counter = &mut self.counters[hold.counter];
+                if counter.kind != Kind::Requests {
+                    counter.set(hold.entry, 0, 0);
+                }
+            }
+        }
+        (permit.forgotten, permit.closed_at) = (true, i64::MIN / 2);
+    }
+
+    /// Whether a permit may still be corrected.
+    pub fn is_correctable(&self, place: usize) -> bool {
+        matches!(self.permits[place].state, State::Open | State::Expired)
+    }
+
     /// Whether nobody can say if this permit is still known: it was forgotten once, and the clock was set back since.
     pub fn is_unsure(&self, place: usize, now: i64) -> bool {
         let permit = &self.permits[place];

@@ -4,6 +4,8 @@
 
 mod answers;
 mod policy;
+mod restart;
+pub mod traffic;
 
 use std::collections::BTreeMap;
 
@@ -103,6 +105,10 @@ pub enum Op {
     DeleteKey(usize),
     DeleteModelConfig(usize),
     Reset(Index),
+    /// Write down what changed.
+    Flush,
+    /// The process ends, and another one begins with what was written down.
+    Crash,
 }
 
 pub struct Twin {
@@ -111,7 +117,10 @@ pub struct Twin {
     now: i64,
     /// The engine's handle of each of the model's permits.
     handles: Vec<Handle>,
-    /// The number of each limit, by its id.
+    /// Every entity as it was sent last, and what was flushed.
+    rows: BTreeMap<(u8, String), Edit>,
+    store: restart::Store,
+    /// The number of each limit and of each key, by its id.
     numbers: BTreeMap<String, i64>,
     /// The clock was moved, and nobody has swept since.
     unswept: bool,
@@ -187,6 +196,8 @@ impl Twin {
             Op::DeleteKey(key) => self.delete_key(key),
             Op::DeleteModelConfig(config) => self.delete_model_config(config),
             Op::Reset(which) => self.reset(which),
+            Op::Flush => self.flush(),
+            Op::Crash => self.crash(),
         }
         if self.unswept && steps_of_a_permit {
             self.sweep();
@@ -241,13 +252,15 @@ impl Twin {
         }
     }
 
-    fn apply(&self, edits: &[Edit]) {
+    fn apply(&mut self, edits: &[Edit]) {
+        restart::keep(&mut self.rows, edits);
         self.engine.apply(edits, Millis::new(self.now)).expect("a good edit");
     }
 
     fn delete_key(&mut self, key: usize) {
         let name = format!("k{key}");
         let Some(gone) = self.model.keys.remove(&name) else { return };
+        self.numbers.remove(&name);
         self.model.remove(&Owner::Key(name.clone()));
         for config in gone.configs {
             self.model.remove(&Owner::Config(config.id));
@@ -292,7 +305,8 @@ impl Twin {
                 let given = answers::compare(&self.engine, &self.model, &ask, self.now, &answer);
                 match (answer, given) {
                     (limen_core::answer::Answer::Permit(grant), Some(given)) => {
-                        self.model.open(&ask, given, self.now);
+                        let place = self.model.open(&ask, given, self.now);
+                        self.store.open(place, ask.id.is_some());
                         self.handles.push(grant.handle);
                     }
                     (limen_core::answer::Answer::Denial(denial), _) => self.check_wait(&ask, denial.wait_ms),

@@ -9,6 +9,7 @@ use limen_core::policy::edit::{Edit, KeyRow, LimitRow, NEVER, ProviderConfigRow}
 use limen_core::policy::{Kind, Level, Window};
 use limen_core::units::Millis;
 
+use super::restart::Store;
 use super::{KeySpec, OwnerSpec, Start, Twin};
 use crate::common::new_number;
 use crate::model::{Config, Key, Model, Owner, Row};
@@ -34,21 +35,23 @@ fn rows(owner: &str, spec: &OwnerSpec) -> Vec<Row> {
 impl Twin {
     /// The rows in the engine's words, numbered and anchored by what is there: to be called before the model has them.
     fn resolved(&mut self, rows: &[Row]) -> Vec<LimitRow> {
+        for row in rows.iter().filter(|row| self.model.live().all(|old| old.limit_id != row.id)) {
+            self.numbers.remove(&row.id);
+        }
+        for row in rows {
+            self.numbers.entry(row.id.clone()).or_insert_with(new_number);
+        }
         rows.iter().map(|row| self.resolve(row)).collect()
     }
 
-    fn resolve(&mut self, row: &Row) -> LimitRow {
+    fn resolve(&self, row: &Row) -> LimitRow {
         let now = Millis::new(self.now);
-        let known = |kind: Option<Kind>| {
-            let is_it = |kind: Kind, wanted: Option<Kind>| wanted.is_none_or(|wanted| wanted == kind);
-            self.model.live().find(|old| old.limit_id == row.id && is_it(old.kind, kind))
-        };
-        let rolled = known(Some(row.kind)).filter(|old| old.shape.window != Window::Sliding);
+        let old = self.model.live().find(|old| old.limit_id == row.id && old.kind == row.kind);
+        let kept = old.filter(|old| old.shape == row.shape).map(|old| old.since);
+        let since = Millis::new(kept.unwrap_or(self.now));
+        let rolled = old.filter(|old| old.shape.window != Window::Sliding);
         let anchor =
             rolled.map_or(now, |_| self.engine.read(&row.id, row.kind, now).expect("the limit exists").start);
-        if known(None).is_none() {
-            self.numbers.insert(row.id.clone(), new_number());
-        }
         LimitRow {
             id: row.id.as_str().into(),
             number: self.numbers[&row.id],
@@ -57,6 +60,7 @@ impl Twin {
             per: Duration::parse(&row.shape.text()).expect("a duration"),
             window: row.shape.window,
             anchor,
+            since,
         }
     }
 
@@ -67,9 +71,12 @@ impl Twin {
             model: Model::new(settings),
             now,
             handles: Vec::new(),
+            rows: BTreeMap::new(),
+            store: Store::default(),
             numbers: BTreeMap::new(),
             unswept: false,
         };
+        twin.engine.keep_history(true);
         for (place, spec) in owners.iter().enumerate() {
             twin.edit_limits(place, spec);
         }
@@ -152,7 +159,7 @@ impl Twin {
         let customer = spec.customer.filter(|_| team.is_none()).map(|customer| format!("c{customer}"));
         let row = KeyRow {
             id: name.as_str().into(),
-            number: new_number() as u64,
+            number: *self.numbers.entry(name.clone()).or_insert_with(new_number) as u64,
             active: spec.active,
             expires_at: NEVER,
             team: team.as_deref().map(Into::into),
@@ -175,6 +182,6 @@ impl Twin {
         };
         self.model.keys.insert(name, Key { active: spec.active, team, customer, configs });
         let edit = Edit::VirtualKey(Box::new(row));
-        self.engine.apply(&[edit], Millis::new(self.now)).expect("a good edit");
+        self.apply(&[edit]);
     }
 }

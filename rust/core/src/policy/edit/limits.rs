@@ -115,6 +115,7 @@ impl Draft<'_> {
                     kind: row.kind,
                     per: row.per,
                     window: row.window,
+                    since: row.since,
                     limit: row.limit,
                 });
                 self.arena.rename(slot, &name);
@@ -177,6 +178,7 @@ impl Draft<'_> {
 
     pub(super) fn retire(&mut self, limit: &Limit, staying: &[LimitRow]) {
         self.retired.push(limit.slot);
+        self.editor.gone.push((limit.name.number, limit.kind));
         if !staying.iter().any(|row| *row.id == *limit.name.limit_id) {
             self.editor.holders.remove(&limit.name.limit_id);
         }

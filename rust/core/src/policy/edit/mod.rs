@@ -14,7 +14,7 @@ mod rows;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Map, Models, Policy, ProviderKey, Set};
+use super::{Kind, Map, Models, Policy, ProviderKey, Set};
 use crate::arena::{Arena, Slot};
 use crate::error::Fault;
 use crate::units::Millis;
@@ -54,6 +54,8 @@ pub(crate) struct Editor {
     /// Sealed counters. From this instant on nobody is expected to follow them any more.
     superseded: VecDeque<(Millis, Slot)>,
     longest_ttl_ms: i64,
+    /// Limits that are gone, by number and kind: taken by whoever has asked for the edits.
+    pub(crate) gone: Vec<(i64, Kind)>,
 }
 
 /// The next policy in the making.

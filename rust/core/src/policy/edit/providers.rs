@@ -6,9 +6,9 @@ use super::{Draft, Holder, LimitRow};
 use crate::policy::{Level, Limits, Provider, ProviderKey};
 
 impl Draft<'_> {
-    /// The number of a provider, new or old, with one more row that names it.
-    pub(super) fn name_provider(&mut self, name: &str) -> u32 {
-        let number = match self.policy.providers.by_name.get(name) {
+    /// The number of a provider, new or old.
+    pub(crate) fn provider_number(&mut self, name: &str) -> u32 {
+        match self.policy.providers.by_name.get(name) {
             Some(number) => *number,
             None => {
                 let providers = Arc::make_mut(&mut self.policy.providers);
@@ -24,7 +24,12 @@ impl Draft<'_> {
                 self.editor.naming.push((0, false));
                 number
             }
-        };
+        }
+    }
+
+    /// The number of a provider, with one more row that names it.
+    pub(super) fn name_provider(&mut self, name: &str) -> u32 {
+        let number = self.provider_number(name);
         self.editor.naming[number as usize].0 += 1;
         self.show_provider(number);
         number

@@ -25,6 +25,8 @@ pub struct LimitRow {
     /// Where a rolling window begins, and so all of them. Read where a counter is made: for a new limit, or one whose
     /// duration or kind of window is another.
     pub anchor: Millis,
+    /// Since when its windows lie so: its creation, or the edit of its duration or kind of window.
+    pub since: Millis,
 }
 
 /// A provider config as it is wanted.

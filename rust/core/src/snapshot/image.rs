@@ -76,6 +76,7 @@ impl Engine {
     /// `invalid_request` for what is no image, is one of another version, or is damaged. Then nothing has changed.
     pub fn restore(&self, image: &[u8], now: Millis) -> Result<Restored, Fault> {
         let entries = parse(image)?;
+        let mut flush = lock(&self.flush);
         let mut editor = lock(&self.editor);
         let old = self.policy.load();
         let mut owned: Vec<Owned> = Vec::new();
@@ -92,6 +93,7 @@ impl Engine {
         }
         let (policy, successors) = draft.finish(None);
         if !successors.is_empty() {
+            flush.edited(Vec::new(), &successors, true);
             self.publish(&mut editor, policy, successors);
         }
         for (slot, name, entry) in raised {

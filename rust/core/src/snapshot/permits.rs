@@ -1,0 +1,210 @@
+//! One permit as a row: what it is, what it was taken from, and what its idempotency id answers.
+
+use std::sync::Arc;
+
+use super::bytes::{Rest, put, put_text};
+use crate::answer::{Fallbacks, Grant, HeldReason, ModelText, ProviderText};
+use crate::ids::Known;
+use crate::period::Epoch;
+use crate::permit::{Handle, Kept, State};
+use crate::units::Millis;
+
+const VERSION: i64 = 1;
+
+/// One counter that a permit was taken from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    /// Its limit's number and kind: see [`super::CounterRow`].
+    pub(super) key: i64,
+    /// The window of the hold, as the counter's row has it; None where that has passed.
+    pub(super) epoch: Option<Epoch>,
+    /// What was charged outside the hold.
+    pub(super) charged: i64,
+}
+
+/// A row, read. Providers in the grant are places in the list of names.
+pub(super) struct Read {
+    pub(super) kept: Kept,
+    pub(super) taken: Vec<Taken>,
+    pub(super) id: Option<(u128, Known)>,
+}
+
+/// The row of a permit.
+pub(super) fn write(
+    kept: &Kept,
+    taken: &[Taken],
+    id: Option<(u128, Known)>,
+    name: impl Fn(u32) -> Arc<str>,
+) -> Vec<u8> {
+    let mut row = Vec::with_capacity(64 + 16 * taken.len());
+    let [tokens_seen, nano_seen] = kept.seen;
+    for number in [
+        VERSION,
+        kept.generation as i64,
+        kept.state as i64,
+        i64::from(kept.flags),
+        kept.ends,
+        kept.tokens,
+        kept.nano,
+        kept.digest,
+        kept.credential[0],
+        kept.credential[1],
+        tokens_seen,
+        nano_seen,
+        taken.len() as i64,
+    ] {
+        put(&mut row, number);
+    }
+    for one in taken {
+        for number in [one.key, one.epoch.map_or(PASSED, Epoch::get), one.charged] {
+            put(&mut row, number);
+        }
+    }
+    put(&mut row, i64::from(id.is_some()));
+    if let Some((id, known)) = id {
+        for number in [(id >> 64) as i64, id as i64, known.digest as i64] {
+            put(&mut row, number);
+        }
+        write_grant(&mut row, &known.grant, name);
+    }
+    row
+}
+
+/// No window ends there.
+const PASSED: i64 = i64::MIN;
+
+fn write_grant(row: &mut Vec<u8>, grant: &Grant, name: impl Fn(u32) -> Arc<str>) {
+    let (provider, of) = match grant.provider {
+        ProviderText::None => (0, 0),
+        ProviderText::Known(_) => (1, 0),
+        ProviderText::Stated => (2, 0),
+        ProviderText::Fallback(index) => (3, index),
+    };
+    let (model, index, from) = match grant.model {
+        ModelText::None => (0, 0, 0),
+        ModelText::Requested(from) => (1, 0, from),
+        ModelText::Fallback { index, from } => (2, index, from),
+    };
+    let most = grant.max_output_tokens.unwrap_or(-1);
+    for number in [
+        provider,
+        of as i64,
+        model,
+        index as i64,
+        from as i64,
+        most,
+        grant.held_requests,
+        grant.held_tokens,
+        grant.held_nano_usd,
+        grant.held_reason as i64,
+        grant.expires_at.get(),
+    ] {
+        put(row, number);
+    }
+    if let ProviderText::Known(number) = grant.provider {
+        put_text(row, &name(number));
+    }
+    put(row, i64::from(grant.key_id.is_some()));
+    if let Some(key_id) = &grant.key_id {
+        put_text(row, key_id);
+    }
+    match &grant.fallbacks {
+        // Counted from one: none of them is "from the end on".
+        Fallbacks::Requested(from) => put(row, -1 - i64::try_from(*from).unwrap_or(i64::MAX - 1)),
+        Fallbacks::Others(others) => {
+            put(row, others.len() as i64);
+            others.iter().for_each(|number| put_text(row, &name(*number)));
+        }
+    }
+}
+
+/// A row that `write` made of the permit at `index`; None for what it never makes. `place` tells where in the list of
+/// names a provider's stands.
+pub(super) fn read(index: u32, row: &[u8], mut place: impl FnMut(&str) -> u32) -> Option<Read> {
+    let mut rest = Rest(row);
+    let [version, generation, state, flags, ends, tokens, nano] = rest.numbers()?;
+    let [digest, serial, fingerprint, tokens_seen, nano_seen] = rest.numbers()?;
+    let state = State::kept(state).filter(|_| version == VERSION && (0..1 << 56).contains(&generation))?;
+    let kept = Kept {
+        generation: generation as u64,
+        state,
+        flags: u32::try_from(flags).ok()?,
+        ends,
+        tokens,
+        nano,
+        digest,
+        credential: [serial, fingerprint],
+        seen: [tokens_seen, nano_seen],
+    };
+    let taken = (0..rest.count()?).map(|_| {
+        let [key, epoch, charged] = rest.numbers()?;
+        let far = 1 << 58;
+        let epoch = Some(epoch).filter(|epoch| (-far..far).contains(epoch)).map(Epoch::from_raw);
+        (charged >= 0).then_some(Taken { key, epoch, charged })
+    });
+    let taken = taken.collect::<Option<Vec<_>>>()?;
+    let id = if rest.number()? == 0 {
+        None
+    } else {
+        let [high, low, digest] = rest.numbers()?;
+        let id = u128::from(high as u64) << 64 | u128::from(low as u64);
+        let handle = Handle { index, generation: kept.generation };
+        let grant = Box::new(read_grant(&mut rest, handle, &mut place)?);
+        Some((id, Known { digest: digest as u64, grant }))
+    };
+    rest.end()?;
+    Some(Read { kept, taken, id })
+}
+
+fn read_grant(rest: &mut Rest<'_>, handle: Handle, place: &mut impl FnMut(&str) -> u32) -> Option<Grant> {
+    let [provider, of, model, index, from, most] = rest.numbers()?;
+    let [held_requests, held_tokens, held_nano_usd, reason, expires_at] = rest.numbers()?;
+    let [of, index, from] =
+        [usize::try_from(of).ok()?, usize::try_from(index).ok()?, usize::try_from(from).ok()?];
+    let provider = match provider {
+        0 => ProviderText::None,
+        1 => ProviderText::Known(place(rest.text()?)),
+        2 => ProviderText::Stated,
+        3 => ProviderText::Fallback(of),
+        _ => return None,
+    };
+    let model = match model {
+        0 => ModelText::None,
+        1 => ModelText::Requested(from),
+        2 => ModelText::Fallback { index, from },
+        _ => return None,
+    };
+    let held_reason =
+        *[HeldReason::Stated, HeldReason::Capped, HeldReason::Guessed].get(usize::try_from(reason).ok()?)?;
+    let key_id = if rest.number()? == 0 { None } else { Some(Arc::from(rest.text()?)) };
+    let mut ahead = Rest(rest.0);
+    let fallbacks = match ahead.number()? {
+        from @ ..0 => {
+            *rest = ahead;
+            let from = -1 - from;
+            Fallbacks::Requested(if from == i64::MAX - 1 {
+                usize::MAX
+            } else {
+                usize::try_from(from).ok()?
+            })
+        }
+        _ => {
+            let others = (0..rest.count()?).map(|_| rest.text().map(&mut *place));
+            Fallbacks::Others(others.collect::<Option<_>>()?)
+        }
+    };
+    Some(Grant {
+        handle,
+        provider,
+        model,
+        key_id,
+        fallbacks,
+        max_output_tokens: Some(most).filter(|most| *most >= 0),
+        held_requests,
+        held_tokens,
+        held_nano_usd,
+        held_reason,
+        expires_at: Millis::new(expires_at),
+        peeked: Box::default(),
+    })
+}
