@@ -140,6 +140,11 @@ NAMED = {
         "left_out",
         "governance.routing_rules[0].chain_rule",
     ),
+    "a rule over what limen does not know": (
+        governed(routing_rules=[rule(cel_expression='complexity_tier == "SIMPLE"')]),
+        "left_out",
+        "governance.routing_rules[0].cel_expression",
+    ),
     "a rule whose weights do not sum to 1": (
         governed(routing_rules=[rule(targets=[{"weight": 0.5}])]),
         "left_out",

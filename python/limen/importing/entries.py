@@ -46,9 +46,7 @@ def loadable(entries: Iterable[Entry], settings: Fields, notes: Notes) -> Fields
         for entry, why in refused.items():
             notes.left_out.extend(why)
             if all(note.path != entry.path for note in why):
-                notes.left_out.append(
-                    Note(entry.path, "is left out whole: nothing may be looser than it was")
-                )
+                notes.left_out.append(Note(entry.path, "is left out whole: limen would refuse it"))
         kept = [entry for entry in kept if entry not in refused]
         document, places = _document(kept, settings)
         refused = _refused(_faults(_without_variables(document)), places)
