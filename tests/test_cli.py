@@ -230,6 +230,19 @@ def test_it_refuses_to_start_with_the_reason(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("word", ["admin_tokens", "gateway_tokens"])
+def test_the_token_of_the_environment_is_nobody_elses(tmp_path: Path, word: str) -> None:
+    settings = {
+        word: [{"name": "first", "token": "another"}, {"name": "n", "token": "env.LIMEN_ADMIN_TOKEN"}]
+    }
+    done = run(
+        "serve", "--config", policy(tmp_path, settings=settings), LIMEN_ADMIN_TOKEN="secret-of-this-test"
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"settings.{word}[1].token" in done.stderr
+    assert "secret-of-this-test" not in done.stderr
+
+
 def test_a_taken_address_ends_with_3() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run("serve", "--port", taken.getsockname()[1])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import limen
 from furnished import BUDGET, RATE, picture
 from house import DAY, House, refused
 
@@ -279,6 +280,26 @@ FAULTY: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
         {"settings": {"admin_tokens": [{"name": "a", "token": "env.LIMEN_TEST_NOT_SET"}]}},
         [("invalid_request", "settings.admin_tokens[0].token")],
     ),
+    (
+        {"settings": {"admin_tokens": [{"name": "a", "token": "t"}, {"name": "b", "token": " t"}]}},
+        [("invalid_request", "settings.admin_tokens[1].token")],
+    ),
+    (
+        {"settings": {"gateway_tokens": [{"name": "g", "token": "t"}, {"name": "g", "token": "t"}]}},
+        [
+            ("invalid_request", "settings.gateway_tokens[1].name"),
+            ("invalid_request", "settings.gateway_tokens[1].token"),
+        ],
+    ),
+    (
+        {
+            "settings": {
+                "gateway_tokens": [{"name": "x", "token": "s"}, {"name": "g", "token": "t"}],
+                "admin_tokens": [{"name": "g", "token": "t", "role": "read"}],
+            }
+        },
+        [("invalid_request", "settings.gateway_tokens[1].token")],
+    ),
     ({"customer": []}, [("invalid_request", "customer")]),
     ({"customers": {}}, [("invalid_request", "customers")]),
     ({"customers": ["acme"]}, [("invalid_request", "customers[0]")]),
@@ -410,3 +431,16 @@ def test_no_token_of_the_settings_is_printed(filed: Filed) -> None:
     filed.load()
     assert filed.engine.settings.gateway_tokens[0].token.reveal() == "canary-gateway-token-0001"
     assert "canary" not in repr(filed.engine.settings)
+
+
+def test_a_token_of_the_file_is_none_that_the_engine_was_given_for_something_else(filed: Filed) -> None:
+    token = [{"name": "g", "token": "one-text"}]
+    filed.engine = limen.Engine(settings={"gateway_tokens": token})
+    before = filed.engine.settings
+    filed.policy["settings"] = {"admin_tokens": [{**token[0], "role": "admin"}]}
+    assert refused(filed.load).param == "settings.admin_tokens[0].token"
+    assert filed.engine.settings is before
+    refused(
+        lambda: limen.Engine(settings={"gateway_tokens": token, "admin_tokens": token}),
+        param="gateway_tokens[0].token",
+    )

@@ -30,6 +30,7 @@ PLANTED = {
     "azure": "canary-azure-secret-8be631",
     "gateway": "canary-gateway-token-f0297d",
     "admin": "canary-admin-token-63a8be",
+    "started": "canary-token-of-the-start-b70d31",
     "environment": "canary-of-the-environment-17dd4c",
 }
 PROVIDER_KEY = {"provider": "p", "name": "n"}
@@ -231,7 +232,7 @@ def test_no_reply_to_an_administrator_shows_a_secret(door: Door, log: Log) -> No
 
 
 def test_the_command_prints_no_secret(tmp_path: Path, log: Log) -> None:
-    environment = {"CANARY_OF_THIS_TEST": PLANTED["environment"], "LIMEN_ADMIN_TOKEN": PLANTED["admin"]}
+    environment = {"CANARY_OF_THIS_TEST": PLANTED["environment"], "LIMEN_ADMIN_TOKEN": PLANTED["started"]}
     file = policy(tmp_path, **POLICY)
     with serving("--config", file, "--port", "0", **environment) as (process, address):
         client = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)

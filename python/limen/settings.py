@@ -122,6 +122,8 @@ def _tokens(kind: type[GatewayToken]) -> Reader:
                     faults.add(f"{at}[{index}].{word}", "is required")
             if entry.get("name") in [token.name for token in found]:
                 faults.add(f"{at}[{index}].name", "is that of another token")
+            if "token" in entry and entry["token"].reveal() in [token.token.reveal() for token in found]:
+                faults.add(f"{at}[{index}].token", "is that of another entry: which of them asks?")
             if "name" in entry and "token" in entry:
                 found.append(kind(**entry))
         return tuple(found)
@@ -179,11 +181,26 @@ _SETTINGS: Final = Shape(
 )
 
 
+def _part_tokens(settings: Settings, body: Body, prefix: str, faults: Faults) -> None:
+    """A gateway's token opens no administration, so it must be nobody's who administers.
+
+    The two lists may come from two places; what is refused is what came now.
+    """
+    word, other = "gateway_tokens", "admin_tokens"
+    if word not in body:
+        word, other = other, word
+    taken = {one.token.reveal() for one in getattr(settings, other)}
+    for index, one in enumerate(getattr(settings, word)):
+        if one.token.reveal() in taken:
+            faults.add(f"{prefix}{word}[{index}].token", f"stands in {other} too: each needs its own")
+
+
 def merge_settings(value: object, at: str, faults: Faults, old: Settings) -> Settings:
     """Settings after an object of a file, or after a struct: what is left out stays as it is."""
     body = _SETTINGS.read(value, at, faults)
     estimate = body.pop("estimate", None)
     changed = msgspec.structs.replace(old, **body)
+    _part_tokens(changed, body, f"{at}." if at else "", faults)
     if estimate is None:
         return changed
     return msgspec.structs.replace(changed, estimate=msgspec.structs.replace(old.estimate, **estimate))

@@ -49,6 +49,7 @@ def run(engine: "Engine", place: Place, ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `ready` gets the address when requests are answered. Raises Refusal."""
     settings = engine.settings
     known = administrators(settings)
+    _check_tokens(settings)
     _check_tls(place)
     try:
         bound, private = _bind(place, bool(known))
@@ -94,6 +95,17 @@ def administrators(settings: Settings) -> list[Admin]:
     if user and password:
         known.append(Admin(user, "admin", b"basic", f"{user}:{password}".encode()))
     return known
+
+
+def _check_tokens(settings: Settings) -> None:
+    """The token of the environment is one more; whoever had it under another name would be two people."""
+    token = os.environ.get("LIMEN_ADMIN_TOKEN", "").strip()
+    for word in ("admin_tokens", "gateway_tokens"):
+        for index, one in enumerate(getattr(settings, word)):
+            if one.token.reveal() == token:
+                raise Refusal(
+                    WRONG, f"settings.{word}[{index}].token is that of LIMEN_ADMIN_TOKEN: each needs its own"
+                )
 
 
 def _bind(place: Place, has_credentials: bool) -> tuple[listen.Bound, bool]:
