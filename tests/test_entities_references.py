@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -117,12 +118,38 @@ def test_deleting_a_team_leaves_its_keys_detached(bench: Furnished) -> None:
 
 def test_deleting_a_provider_removes_its_keys_and_limits_and_leaves_the_configs(bench: Furnished) -> None:
     engine = bench.engine
-    engine.providers.delete("p")
+    engine.providers.known.delete("p")
     refused(lambda: engine.providers.get("p"), "not_found")
+    refused(lambda: engine.providers.known.delete("p"), "not_found")
     refused(lambda: engine.provider_keys.get(bench.provider_key.key_id), "not_found")
     (config,) = engine.virtual_keys.get(bench.virtual_key.id).provider_configs
     assert (config.provider, config.keys, config.budget.max_limit) == ("p", [], 5)
     assert engine.model_configs.get(bench.model_config.id).provider == "p"
+
+
+def test_deleting_what_governs_a_provider_removes_its_limits_alone(bench: Furnished) -> None:
+    engine = bench.engine
+    engine.providers.update("p", {"rate_limit": RATE})
+    gone = engine.providers.get("p")
+
+    def refusing() -> set[str]:
+        return {limit.level for limit in bench.admit(bench.virtual_key, 5, cost_usd=100).limits}
+
+    assert "provider" in refusing()
+    engine.providers.delete("p")
+    assert "provider" not in refusing()
+    left = engine.providers.get("p")
+    assert (left.budget, left.budgets, left.rate_limit) == (None, [], None)
+    assert engine.providers.list().providers == []
+    assert gone.budget.id not in [limit.id for limit in engine.budgets.list()]
+    assert gone.rate_limit.id not in [limit.id for limit in engine.rate_limits.list()]
+    assert [key.key_id for key in engine.providers.known.get("p").keys] == [bench.provider_key.key_id]
+    (config,) = engine.virtual_keys.get(bench.virtual_key.id).provider_configs
+    assert [key.key_id for key in config.keys] == [bench.provider_key.key_id]
+    before = bench.picture()
+    engine.providers.delete("p")
+    assert bench.picture() == before, "again, it has nothing to do"
+    refused(lambda: engine.providers.delete("nobody"), "not_found")
 
 
 POINTING: list[tuple[str, str, str, dict[str, str]]] = [
@@ -142,7 +169,7 @@ POINTING: list[tuple[str, str, str, dict[str, str]]] = [
         {"scope_kind": "provider_key", "provider_key_id": "provider_key"},
     ),
     (
-        "providers",
+        "providers.known",
         "provider",
         "pricing_overrides",
         {
@@ -171,7 +198,7 @@ def test_what_points_to_an_entity_goes_with_it_and_nothing_else_does(
         stays = resource.create({"name": "n", **form, "scope": "global"})
     else:
         stays = resource.create({"name": "n", **form, "scope_kind": "provider", "provider_id": "p"})
-    getattr(bench.engine, owners).delete(ids[owner])
+    attrgetter(owners)(bench.engine).delete(ids[owner])
     refused(lambda: resource.get(pointing.id), "not_found", "id")
     assert resource.get(stays.id).id == stays.id
     assert not [link for link in bench.engine._book.links if link[1] == ids[owner]]
@@ -201,7 +228,7 @@ def test_deleting_everything_leaves_no_trace(bench: Furnished) -> None:
     engine = bench.engine
     for kind, id in reversed(bench.ids()):
         if kind != "provider_keys":
-            getattr(engine, kind).delete(id)
+            attrgetter("providers.known" if kind == "providers" else kind)(engine).delete(id)
     assert picture(engine) == picture(House().engine)
     book = engine._book
     assert not book.links

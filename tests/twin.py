@@ -207,7 +207,8 @@ class Twin:
         self.mirror(owner, self.resource(owner).update(owner.id, body))
 
     def delete(self, owner: Owner) -> None:
-        self.resource(owner).delete(owner.id)
+        resource = self.resource(owner)
+        getattr(resource, "known", resource).delete(owner.id)  # a provider as such, not its limits alone
         gone = [owner]
         if level_is(owner, "virtual_key"):
             configs = [config.id for config in self.oracle.keys.pop(owner.id).configs]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
 
@@ -57,6 +58,7 @@ ROUTES = {
         model.ProviderGovernance,
         model.ListProviderGovernanceResponse,
     ),
+    "providers.known": ("/api/providers", "provider", model.Provider, model.ListProvidersResponse),
     "provider_keys": ("/api/providers/{}/keys", "key", model.TableKey, model.ListProviderKeysResponse),
     "budgets": ("/api/governance/budgets", "budget", model.Budget, model.ListBudgetsResponse),
     "rate_limits": (
@@ -74,6 +76,7 @@ CALLS = {
     "routing_rules": ("create", "get", "list", "update", "delete"),
     "pricing_overrides": ("create", "get", "list", "update", "delete"),
     "providers": ("get", "list", "update", "delete"),
+    "providers.known": ("create", "get", "list", "delete"),
     "provider_keys": ("create", "get", "update", "delete"),
     "budgets": ("list", "reset", "credit"),
     "rate_limits": ("list", "reset"),
@@ -101,9 +104,11 @@ class Resource:
     def __init__(self, door: OverHttp, name: str) -> None:
         self.door, self.name = door, name
         self.path, self.word, self.kind, self.page = ROUTES[name]
-        self.own = getattr(door.engine, name)
+        self.own = attrgetter(name)(door.engine)
 
     def __getattr__(self, call: str) -> Any:
+        if f"{self.name}.{call}" in ROUTES:
+            return Resource(self.door, f"{self.name}.{call}")
         return getattr(self, f"_{call}") if call in CALLS[self.name] else getattr(self.own, call)
 
     def _create(self, body: Any) -> Any:

@@ -1,6 +1,8 @@
 """Providers and their limits. A provider may be named before it is here; its name is its id.
 
-Deleting one removes its keys and its limits; the configs of virtual keys that name it stay.
+It has two faces. As a provider, deleting it removes its keys and its limits, and the configs of virtual keys
+that name it stay. As what governs it, deleting removes the limits alone, as in Bifrost: a script that lifts a
+budget must not lose the provider's keys.
 """
 
 from collections.abc import Sequence
@@ -95,7 +97,10 @@ class ProviderRows(Resource[ProviderRow, A, P]):
     def _kept(self, id: Any) -> ProviderRow:
         if not isinstance(id, str):
             raise fault("invalid_request", "must be text", "name")
-        return super()._kept(id)
+        record = self.book.get("provider", id)
+        if record is None:
+            raise fault("not_found", "there is no provider of this name", "id")
+        return cast("ProviderRow", record)
 
 
 class KnownProviders(ProviderRows[Provider, ListProvidersResponse]):
@@ -113,11 +118,12 @@ class KnownProviders(ProviderRows[Provider, ListProvidersResponse]):
 
 
 class Providers(ProviderRows[ProviderGovernance, ListProviderGovernanceResponse]):
-    """`engine.providers`: get, list (those with limits), update (makes what is not there), delete.
+    """`engine.providers`: get, list (those with limits), update (makes what is not there), delete its limits.
 
     `known` are the same providers as names with keys: create, get, list, delete.
     """
 
+    noun = "provider governance"
     page = ListProviderGovernanceResponse
     create_shape = Shape({"name": Field(name, Null.REFUSED), **limit_fields(True)})
     update_shape = _UPDATE
@@ -143,6 +149,12 @@ class Providers(ProviderRows[ProviderGovernance, ListProviderGovernanceResponse]
             assert record is not None
             self._take(old, record, draft)
             return self._told(record, draft)
+
+    def delete(self, id: str) -> None:
+        """Remove its limits. The provider stays, with its keys: `known.delete` removes it."""
+        with self.book.edit() as draft:
+            old = self._kept(id)
+            self._take(old, msgspec.structs.replace(old, budgets=[], rate=None), draft)
 
     def show(self, record: ProviderRow) -> ProviderGovernance:
         return views.provider(self.book, record)
