@@ -5,18 +5,24 @@ The faults are made by a library that is preloaded into a child and fails system
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import limen
 from house import refused
+from test_cli import serving
 
 CC = shutil.which("cc")
+KEYS = "/api/governance/virtual-keys"
+AUDIT = "/api/governance/audit"
 FAULTS = ("full", "readonly", "fsync")
 
 CHILD = """
@@ -110,6 +116,68 @@ def test_a_disk_that_refuses_changes_nothing_and_is_found_well_again(
         if (fault, end) != ("fsync", "failing"):
             assert [key.name for key in engine.virtual_keys.list()] == ["bot"]
         engine.customers.create({"name": "one more"})
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_server_whose_disk_refuses_goes_on_deciding_and_says_that_it_is_degraded(
+    preloaded: Path, tmp_path: Path, fault: str
+) -> None:
+    db, switch = tmp_path / "limen.db", tmp_path / "switch"
+    environment = {"LD_PRELOAD": str(preloaded), "LIMEN_FAULT": str(switch)}
+    with serving("--db", db, "--port", "0", **environment) as (_, address):
+        client = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
+
+        def ask(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+            client.request(method, path, json.dumps(body), {"content-type": "application/json"})
+            reply = client.getresponse()
+            return reply.status, json.loads(reply.read())
+
+        config = {"provider": "p", "weight": 1, "allowed_models": ["*"]}
+        limits = {"budget": {"max_limit": 5, "reset_duration": "1d"}, "provider_configs": [config]}
+        key = ask("POST", KEYS, {"name": "bot", **limits})[1]["virtual_key"]
+        one = f"{KEYS}/{key['id']}"
+        changes = [
+            ("POST", KEYS, {"name": "other"}),
+            ("PUT", one, {"name": "other"}),
+            ("DELETE", one, None),
+            ("POST", f"{one}/rotate", {"grace": 5}),
+            ("POST", f"/api/governance/budgets/{key['budget']['id']}/reset", {"reason": "r"}),
+            ("PUT", "/api/governance/providers/p", {"budget": limits["budget"]}),
+        ]
+        lists = (KEYS, one, "/api/providers", "/api/governance/providers", "/api/governance/budgets")
+        audited = ask("GET", AUDIT)[1]["total_count"]
+
+        def picture() -> list[Any]:
+            return [ask("GET", path) for path in lists]
+
+        for number in range(2):
+            before = picture()
+            switch.write_text(fault)
+            for change in changes:
+                status, body = ask(*change)
+                assert (status, body["type"]) == (503, "storage_unavailable"), change
+                assert str(db) in body["error"]["message"]
+                assert picture() == before, change
+                status, health = ask("GET", "/health")
+                assert (status, health["status"], len(health["degraded"])) == (503, "degraded", 1)
+            # The audit lies on that disk alone: it is not read, or it is read as it was.
+            status, body = ask("GET", AUDIT)
+            assert (status, body.get("total_count", audited)) in ((200, audited), (503, audited))
+            status, permit = ask(
+                "POST", "/v1/admit", {"virtual_key": key["value"], "model": "m", "cost_usd": 0}
+            )
+            assert (status, permit["allowed"]) == (200, True), "decisions go on"
+            assert ask("POST", "/v1/settle", {"permit": permit["permit"], "cost_usd": 0})[0] == 200
+            assert picture() == before
+            switch.unlink()
+            assert ask("PUT", one, {"description": f"well again {number}"})[0] == 200
+            assert ask("GET", "/health")[0] == 200
+            audited += 1
+            assert ask("GET", AUDIT)[1]["total_count"] == audited
+        client.close()
+    with limen.Engine.open(db) as engine:
+        (left,) = engine.virtual_keys.list()
+        assert (left.name, left.description) == ("bot", "well again 1")
 
 
 def test_a_file_that_cannot_grow_is_a_disk_that_is_full(tmp_path: Path) -> None:
