@@ -22,6 +22,8 @@ from limen.http import app
 
 ROOT = Path(__file__).parent.parent
 ELSEWHERE = {
+    # Needs sockets.
+    "overloaded": "tests/http/test_overload.py",
     # Needs the same request twice at once: a world that asks again while it is being decided.
     "id_in_progress": "rust/core/tests/ids.rs",
     # Needs a process of its own.

@@ -119,6 +119,7 @@ TABLE: dict[str, Row] = {
     "internal_error": Row(LimenError, 500, "the server failed at this request"),
     "engine_forked": Row(ForkedError, 500, "this engine belongs to the parent process"),
     "engine_closed": Row(LimenError, 503, "the engine is closed"),
+    "overloaded": Row(LimenError, 503, "too many connections are open"),
     "too_many_permits": Row(LimitedError, 503, "too many permits are open"),
     "too_many_entities": Row(LimitedError, 503, "the engine holds as many entities as it may"),
     "storage_unavailable": Row(StorageError, 503, "the store cannot take the change"),

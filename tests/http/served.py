@@ -18,6 +18,7 @@ from typing import Any
 from door import Door
 
 from limen.http import listen
+from limen.http.overload import CONNECTIONS_MOST
 from limen.http.server import make_server
 
 WAIT = 20
@@ -27,13 +28,13 @@ WAIT = 20
 class Running:
     """The application of a furnished engine, served on a free port by a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int = CONNECTIONS_MOST) -> None:
         self.door = Door()
         family, address = listen.resolve("127.0.0.1", 0)
         self.bound = listen.bind_tcp(family, address, "http")
         self.port = self.bound.socket.getsockname()[1]
         is_ready = threading.Event()
-        self.server = make_server(self.door.app, is_ready.set)
+        self.server = make_server(self.door.app, is_ready.set, connections=connections)
         self.thread = threading.Thread(target=self.server.run, args=([self.bound.socket],))
         self.thread.start()
         assert is_ready.wait(WAIT)

@@ -56,7 +56,7 @@ class Wire:
 class Connection:
     """A connection of a server, without the socket."""
 
-    def __init__(self, app: Any = None) -> None:
+    def __init__(self, app: Any = None, **more: int) -> None:
         config = uvicorn.Config(
             app or Door().app,
             http=Protocol,
@@ -67,7 +67,7 @@ class Connection:
             proxy_headers=False,
         )
         self.wire = Wire()
-        self.protocol = Protocol(config, ServerState(), {}, asyncio.get_running_loop())
+        self.protocol = Protocol(config, ServerState(), {}, asyncio.get_running_loop(), **more)
         self.protocol.connection_made(self.wire)
 
     async def send(self, *parts: bytes) -> None:

@@ -18,8 +18,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 import uvicorn
@@ -27,6 +28,7 @@ from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from limen.http.app import BODY_MOST, Application
+from limen.http.overload import CONNECTIONS_MOST, SPARE_MOST, SPARE_SECONDS, OneRequest
 from limen.http.responses import answer
 from limen.wire import error_body
 
@@ -53,9 +55,11 @@ _SECONDS: Final = {
 class Protocol(HttpToolsProtocol):
     """One connection. What the parser keeps of a request (head, trailers) is bounded by its bytes."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, most: int = CONNECTIONS_MOST, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._application = self.app if isinstance(self.app, Application) else None
+        self._most = most
+        self._is_spare = False
         self._parts: list[bytes] | None = None
         self._size = 0
         self._is_awaited = False
@@ -65,6 +69,16 @@ class Protocol(HttpToolsProtocol):
         self._taken = 0
         self._seen: tuple[object, int] = (None, _IDLE)
         self._since = 0.0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        over = len(self.connections) - self._most
+        if over > SPARE_MOST:
+            transport.abort()
+        elif over > 0:
+            self._is_spare = True
+            self.app = OneRequest(self.app)
+            self._application = None
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
@@ -211,11 +225,14 @@ class Protocol(HttpToolsProtocol):
         if self.scope is not self._seen[0] or phase != self._seen[1]:
             self._seen = (self.scope, phase)
             self._since = now
-        elif self.timeout_keep_alive_task is None and now - self._since >= _SECONDS[phase]:
+        elif self.timeout_keep_alive_task is None and now - self._since >= self._patience(phase):
             if self._parts is not None or (phase == _HEAD and self._taken):
                 self.send_400_response("the request did not come in time")
             else:
                 self.transport.abort()
+
+    def _patience(self, phase: int) -> float:
+        return SPARE_SECONDS if self._is_spare and phase == _HEAD else _SECONDS[phase]
 
     def _phase(self) -> int:
         if self._parts is not None:
@@ -274,6 +291,7 @@ def make_server(
     app: Application,
     ready: Callable[[], None] = lambda: None,
     *,
+    connections: int = CONNECTIONS_MOST,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
 ) -> Server:
@@ -281,7 +299,7 @@ def make_server(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=Protocol,
+        http=cast("type[Protocol]", partial(Protocol, most=connections)),
         ws="none",
         interface="asgi3",
         lifespan="off",

@@ -17,6 +17,7 @@ from limen.http import listen
 from limen.http.admins import Admin, Admins
 from limen.http.app import Application
 from limen.http.auth import Access
+from limen.http.overload import room
 from limen.http.server import make_server
 from limen.settings import Settings
 
@@ -68,6 +69,7 @@ def run(engine: "Engine", place: Place, ready: Callable[[str], None]) -> None:
     server = make_server(
         Application(engine, access, key_required=settings.require_virtual_key),
         lambda: ready(bound.address),
+        connections=room(),
         tls_cert=place.tls_cert,
         tls_key=place.tls_key,
     )
