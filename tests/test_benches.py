@@ -70,16 +70,14 @@ def test_both_sides_read_the_same_workloads() -> None:
     assert "7_919" in python
 
 
-@pytest.mark.parametrize("wanted", ["checks", "administer"])
-def test_a_quick_run_of_one_bench_prints_its_rows_and_writes_them(tmp_path: Path, wanted: str) -> None:
+def test_a_quick_run_of_one_bench_prints_its_rows_and_writes_them(tmp_path: Path) -> None:
     file = tmp_path / "found.json"
-    text = run("--quick", "--installed", "--only", wanted, "--json", str(file))
+    text = run("--quick", "--installed", "--only", "checks", "--json", str(file))
     found = json.loads(file.read_text())
-    rows = [(name, says) for name, bench, says in ROWS if bench == f"python:{wanted}"]
-    assert list(found["rows"]) == [name for name, _ in rows]
+    assert list(found["rows"]) == [name for name, bench, _ in ROWS if bench == "python:checks"]
     assert all(row["median"] > 0 for row in found["rows"].values())
     assert {"processor", "kernel", "rustc", "Python", "date"} <= set(found["machine"])
-    assert all(says in text for _, says in rows)
+    assert "KeyedLimiter.take by string" in text
     assert "the figures mean little" in text
 
 

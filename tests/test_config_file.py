@@ -264,7 +264,7 @@ FAULTY: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     ({"settings": {"unknown_price": "default_price"}}, [("invalid_request", "settings.unknown_price")]),
     ({"settings": {"default_price": {}}}, [("invalid_request", "settings.default_price")]),
     ({"settings": {"usage_flush_ms": 5}}, [("invalid_request", "settings.usage_flush_ms")]),
-    ({"settings": {"history_days": 5}}, [("invalid_request", "settings.history_days")]),
+    ({"settings": {"history_days": 0}}, [("invalid_request", "settings.history_days")]),
     ({"settings": {"estimate": {"share": 1.5}}}, [("invalid_request", "settings.estimate.share")]),
     ({"settings": {"estimate": {"fit": "cut"}}}, [("invalid_request", "settings.estimate.fit")]),
     ({"settings": {"permit_ttl_seconds": 0}}, [("invalid_request", "settings.permit_ttl_seconds")]),

@@ -78,7 +78,7 @@ if end == "refused":
 if end == "failing":
     open(switch, "w").write(fault)
     assert tried(refusals["update"]) != "answered"
-    engine.close()
+    assert tried(engine.close) == ("storage_unavailable", 503)  # the last usage is lost, and said to be
     os._exit(0)
 engine.close()
 """

@@ -15,7 +15,7 @@ import pytest
 
 import limen
 from furnished import Furnished
-from house import refused
+from house import HOUR, START, refused
 from limen.store import schema
 
 GOLDEN = Path(__file__).parent / "stores"
@@ -285,7 +285,8 @@ def test_a_store_of_every_version_opens_as_one_of_this(tmp_path: Path, version: 
     with sqlite3.connect(path) as connection:
         connection.executescript((GOLDEN / f"v{version}.sql").read_text())
     connection.close()
-    with limen.Engine.open(path) as engine:
+    clock = limen.ManualClock(START + HOUR)
+    with limen.Engine.open(path, clock=clock) as engine:
         assert [customer.name for customer in engine.customers.list()] == ["acme"]
         assert [team.name for team in engine.teams.list()] == ["growth"]
         (key,) = engine.virtual_keys.list()
@@ -294,6 +295,9 @@ def test_a_store_of_every_version_opens_as_one_of_this(tmp_path: Path, version: 
         assert engine.settings.permit_ttl_seconds == 60
         assert [entry.action for entry in engine.audit.list(entity="file")] == ["load"]
         assert engine.provider_keys.list().keys[0].id == 1
+        if version >= 2:
+            assert engine.open_permits() == 1
+            assert [row.used for row in engine.usage(level="virtual_key")] == [2, 1]
         engine.customers.create({"name": "new"})
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)

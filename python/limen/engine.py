@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Self
 from limen import _core
 from limen.actor import acting_as
 from limen.errors import fault
-from limen.model import LoadReport, VirtualKeyQuotaResponse
+from limen.model import ListUsageResponse, LoadReport, VirtualKeyQuotaResponse
 from limen.resources.audit import Audit
 from limen.resources.book import Book
-from limen.resources.change import Keeper, Kept
+from limen.resources.change import Kept
 from limen.resources.customers import Customers
+from limen.resources.history import History
 from limen.resources.limit_lists import Budgets, RateLimits
 from limen.resources.model_configs import ModelConfigs
 from limen.resources.pricing_overrides import PricingOverrides
@@ -35,10 +36,21 @@ from limen.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from limen.pricing_catalog import PriceCatalog
+    from limen.store.flusher import Flusher
+    from limen.store.store import Store
 
 # A child of fork must not go on with its parent's counters: both would spend the same budget.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_core.forked)
+
+
+def _end(engine: "weakref.ref[Engine]", flusher: "Flusher", store: "Store") -> None:
+    known = engine()
+    if known is None:
+        flusher.stop()
+        store.close()
+    else:
+        known.close()
 
 
 def load_prices(source: str | os.PathLike[str] = "builtin") -> "PriceCatalog[_core.RateCard]":
@@ -68,7 +80,7 @@ class Engine(_core.Engine):
 
     `customers`, `teams`, `virtual_keys`, `model_configs`, `providers`, `provider_keys`, `routing_rules` and
     `pricing_overrides` (the last two are kept, and not yet applied) create, get, list, update and delete;
-    `budgets` and `rate_limits` list and reset; `audit` lists who changed what.
+    `budgets` and `rate_limits` list and reset; `audit` lists who changed what, `history` what was used.
 
     `Engine.open(path)` keeps the configuration in a file.
 
@@ -98,7 +110,10 @@ class Engine(_core.Engine):
         clock: _core.ManualClock | None = None,
         seed: int | None = None,
     ) -> None:
-        self._given_settings = self._settings = read_settings(settings)
+        self._begin(read_settings(settings))
+
+    def _begin(self, settings: Settings) -> None:
+        self._given_settings = self._settings = settings
         self._book = book = Book(self)
         book.secret_env = frozenset(self._settings.secret_env)
         self.customers = Customers(book)
@@ -112,6 +127,8 @@ class Engine(_core.Engine):
         self.budgets = Budgets(book)
         self.rate_limits = RateLimits(book)
         self.audit = Audit(book)
+        self.history = History(book)
+        self._flusher: Flusher | None = None
 
     @classmethod
     def open(
@@ -122,11 +139,14 @@ class Engine(_core.Engine):
         clock: _core.ManualClock | None = None,
         seed: int | None = None,
     ) -> Self:
-        """An engine whose configuration is kept in the SQLite file at `path`, made where there is none.
+        """An engine that is kept in the SQLite file at `path`, made where there is none.
 
-        A change is on the disk before it is answered; where the disk refuses, StorageError, and nothing has
-        changed. What files have set stays in force over `settings` (tokens are never kept). StorageError too
-        where another process has the file, or it is damaged, or of a newer version. ":memory:" keeps nothing.
+        A change of the configuration is on the disk before it is answered; where the disk refuses,
+        StorageError, and nothing has changed. Usage, open permits and idempotency ids are written every
+        `usage_flush_ms`: a crash loses no more than that, a clean end nothing.
+
+        What files have set stays in force over `settings` (tokens are never kept). StorageError too where
+        another process has the file, or it is damaged, or of a newer version. ":memory:" keeps nothing.
         `clock` and `seed` are those of Engine.
         """
         if path == ":memory:":
@@ -136,21 +156,46 @@ class Engine(_core.Engine):
 
         given = read_settings(settings)
         with open_store(path) as (store, kept):
-            engine = cls(settings=settings_after(given, kept.settings), clock=clock, seed=seed)
+            found = settings_after(given, kept.settings)
+            secret, boot = kept.identity
+            engine = _core.Engine.__new__(cls, found.core(), clock, seed, secret=secret, boot=boot)
+            engine._begin(found)
             engine._given_settings = given
             engine._keep_in(store, kept)
             return engine
 
-    def _keep_in(self, keeper: Keeper, kept: Kept) -> None:
+    def _keep_in(self, store: "Store", kept: Kept) -> None:
+        from limen.store.flusher import Flusher
+
         self._book.restore(kept)
-        self._book.keeper = keeper
-        # For an engine that is forgotten, and at the end of the interpreter.
-        weakref.finalize(self, keeper.close)
+        self._book.keeper = store
+        self.keep_history(on=True)
+        self.restore_usage(*store.usage())
+        store.claim(kept.identity)
+        self._flusher = flusher = Flusher(
+            weakref.ref(self),
+            collect=_core.Engine.collect,
+            every_s=lambda engine: engine.settings.usage_flush_ms / 1000,
+            write=lambda engine, pending: store.write_usage(
+                pending, engine.history.named, engine._keep_from()
+            ),
+        )
+        # At the end of the interpreter it ends cleanly; of an engine that is forgotten the file is let go of.
+        weakref.finalize(self, _end, weakref.ref(self), flusher, store)
+
+    def _keep_from(self) -> int:
+        """Periods that ended before this instant are let go of; a closed engine's clock is asked no more."""
+        return 0 if self._book.closed else self.now_ms() - self._settings.history_days * 86_400_000
 
     @property
     def trouble(self) -> str | None:
         """Why the store takes no changes just now; None where it does, and in memory. Decisions go on."""
         return self._book.keeper.trouble
+
+    @property
+    def flush_ms(self) -> int | None:
+        """How often usage is written, in milliseconds: the most that a crash can lose. None in memory."""
+        return None if self._flusher is None else self._settings.usage_flush_ms
 
     @property
     def settings(self) -> Settings:
@@ -202,19 +247,33 @@ class Engine(_core.Engine):
             pass  # raises where the engine is closed
         _core.check_expression(text)
 
+    def usage(self, **filters: Any) -> ListUsageResponse:
+        """What was used of every limit, period by period: `history.list` with its `filters`."""
+        return self.history.list(**filters)
+
     def flush(self) -> None:
-        """Wait until every change that was asked for is on the disk; in memory, for nothing."""
+        """Write down what was used until now, or raise StorageError; in memory, nothing."""
         with self._book.reading():
-            keeper = self._book.keeper
-        keeper.flush()
+            flusher = self._flusher
+        if flusher is not None:
+            flusher.flush()
 
     def close(self) -> None:
-        """Every later call raises `engine_closed`; what was answered is on the disk. Twice is once."""
+        """Every later call raises `engine_closed`; everything is on the disk. Twice is once.
+
+        StorageError where the disk does not take the last usage: the engine is closed, and that is lost.
+        """
         self._book.check_fork()
         with self._book.editing, self._book.lock:
+            first = not self._book.closed
             self._book.closed = True
             self.shut()
-        self._book.keeper.close()
+        try:
+            if first and self._flusher is not None:
+                self._flusher.stop()
+                self._flusher.flush()
+        finally:
+            self._book.keeper.close()
 
     def __enter__(self) -> Self:
         return self

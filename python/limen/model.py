@@ -1,6 +1,7 @@
 """The entities and the bodies of the governance schema, as typed structs with exactly its names.
 
-The bodies live in `limen.bodies` and are re-exported here. In answers UNSET marks what is left out: an entity
+The bodies live in `limen.bodies`, and answers that are no entity in `limen.reports`; both are re-exported
+here. In answers UNSET marks what is left out: an entity
 that is itself embedded shows no further entity, and `warnings` stands in the answers of create, update and
 rotate alone.
 
@@ -12,14 +13,20 @@ the same nano-dollars, and RFC 3339.
     b'{"value":"********","env_var":"env.OPENAI_KEY","from_env":true}'
 """
 
-from collections.abc import Iterator
 from datetime import datetime
-from decimal import Context, Decimal
-from typing import Any, Final, Generic, TypeVar
+from decimal import Decimal
+from typing import Any
 
-import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
+from limen.answers import (
+    Answer as Answer,
+    Page as Page,
+    fields_of as fields_of,
+    to_json as to_json,
+    usd as usd,
+    usd_per_unit as usd_per_unit,
+)
 from limen.bodies import (
     Body as Body,
     CreateBudgetRequest as CreateBudgetRequest,
@@ -62,39 +69,13 @@ from limen.bodies import (
     UpdateVirtualKeyRequest as UpdateVirtualKeyRequest,
     Window as Window,
 )
-
-# The precision of the caller's thread may be anything; an i64 has at most 19 digits.
-_WIDE: Final = Context(prec=20, traps=[])
-
-
-def usd(nano_usd: int) -> Decimal:
-    """Nano-dollars as dollars, exactly, without trailing zeros."""
-    whole, rest = divmod(nano_usd, 1_000_000_000)
-    return Decimal(whole) if rest == 0 else Decimal(nano_usd).scaleb(-9, _WIDE).normalize(_WIDE)
-
-
-def usd_per_unit(femto_usd: int) -> Decimal:
-    """Femto-dollars as dollars, exactly, without trailing zeros."""
-    whole, rest = divmod(femto_usd, 10**15)
-    return Decimal(whole) if rest == 0 else Decimal(femto_usd).scaleb(-15, _WIDE).normalize(_WIDE)
-
-
-def to_json(answer: object) -> bytes:
-    """An answer as the JSON of the HTTP face."""
-    return _ENCODER.encode(answer)
-
-
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
-
-
-def fields_of(struct: Struct) -> dict[str, Any]:
-    """The fields of a struct that are not UNSET, by name: the mapping form of a body or an answer."""
-    names = struct.__struct_fields__
-    return {name: value for name in names if (value := getattr(struct, name)) is not UNSET}
-
-
-class Answer(Struct, kw_only=True):
-    """What an engine answers."""
+from limen.reports import (
+    AuditEntry as AuditEntry,
+    ListAuditResponse as ListAuditResponse,
+    ListUsageResponse as ListUsageResponse,
+    LoadReport as LoadReport,
+    UsagePeriod as UsagePeriod,
+)
 
 
 class Budget(Answer, kw_only=True):
@@ -361,30 +342,6 @@ class VirtualKeyQuotaResponse(Answer, kw_only=True):
     rate_limit: RateLimit | None
 
 
-Item = TypeVar("Item")
-
-
-class Page(Answer, Generic[Item]):
-    """A list answer: a page of `count` of the `total_count` that match. Iterates over its items."""
-
-    count: int
-    total_count: int
-    limit: int
-    offset: int
-
-    @property
-    def items(self) -> list[Item]:
-        """What is on this page, whatever the field is called."""
-        found: list[Item] = getattr(self, self.__struct_fields__[-1])
-        return found
-
-    def __iter__(self) -> Iterator[Item]:
-        return iter(self.items)
-
-    def __len__(self) -> int:
-        return self.count
-
-
 class ListVirtualKeysResponse(Page[VirtualKey], kw_only=True):
     """A page of virtual keys."""
 
@@ -449,35 +406,3 @@ class ListRateLimitsResponse(Page[RateLimit], kw_only=True):
     """A page of rate limits, of whatever owner."""
 
     rate_limits: list[RateLimit]
-
-
-class AuditEntry(Answer, kw_only=True):
-    """One change: when, by whom, of what; the entity `before` and `after`, null where there is none."""
-
-    at: datetime
-    actor: str
-    action: str
-    entity: str
-    id: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-
-
-class ListAuditResponse(Page[AuditEntry], kw_only=True):
-    """A page of the audit, newest first."""
-
-    audit: list[AuditEntry]
-
-
-class LoadReport(Answer, kw_only=True):
-    """What a configuration file changed: entries as `virtual_keys/bot`, by what became of them.
-
-    `restored` are those of `updated` that somebody had changed by hand since the file was last loaded.
-    """
-
-    created: list[str]
-    updated: list[str]
-    removed: list[str]
-    restored: list[str]
-    unchanged: int
-    warnings: list[str]

@@ -55,7 +55,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     `permit_ttl_seconds`: how long a permit may stay open, and `on_expiry` what becomes of its hold then.
     `max_open_permits`: more are denied. `trust_reported_cost`: whether `reported_cost_usd` is the cost.
     `admin_tokens`, `gateway_tokens`, `allowed_hosts`, `metrics_open`: who may ask the server. `secret_env`:
-    environment variables that bodies may name. Faults are InvalidError, when an engine takes them.
+    environment variables that bodies may name. `usage_flush_ms`: how often usage is written to a store, the
+    most that a crash can lose; `history_days`: how long periods that have ended are kept there. Faults are
+    InvalidError, when an engine takes them.
     """
 
     require_virtual_key: bool = True
@@ -70,6 +72,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     allowed_hosts: tuple[str, ...] = ()
     secret_env: tuple[str, ...] = ()
     metrics_open: bool = False
+    usage_flush_ms: int = 1000
+    history_days: int = 400
 
     def core(self) -> dict[str, Any]:
         """The resolved facts that decisions depend on."""
@@ -174,8 +178,8 @@ _SETTINGS: Final = Shape(
         "secret_env": Field(_words, Null.REFUSED),
         "metrics_open": Field(boolean, Null.REFUSED),
         "default_price": Field(_later, Null.UNCHANGED),
-        "usage_flush_ms": Field(_later, Null.UNCHANGED),
-        "history_days": Field(_later, Null.UNCHANGED),
+        "usage_flush_ms": Field(integer(10, 3_600_000), Null.REFUSED),
+        "history_days": Field(integer(1, 36_500), Null.REFUSED),
     },
     live=False,
 )

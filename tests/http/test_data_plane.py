@@ -449,4 +449,5 @@ def test_a_batch_holds_as_many_calls_as_promised(door: Door) -> None:
 def test_health_tells_what_is_open(door: Door) -> None:
     permit(door, door.key())
     reply = door.call("GET", "/health")
-    assert (reply.status, reply.body) == (200, {"status": "ok", "open_permits": 1, "degraded": []})
+    memory = {"store": "memory", "usage_flush_ms": None}
+    assert (reply.status, reply.body) == (200, {"status": "ok", **memory, "open_permits": 1, "degraded": []})

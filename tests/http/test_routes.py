@@ -81,6 +81,7 @@ ADMIN: dict[tuple[str, str], Any] = {
     ("POST", f"{GOVERNANCE}/budgets/{{id}}/credit"): {"reason": "r", "amount": -0.5},
     ("GET", f"{GOVERNANCE}/rate-limits"): None,
     ("POST", f"{GOVERNANCE}/rate-limits/{{id}}/reset"): {"reason": "r"},
+    ("GET", f"{GOVERNANCE}/usage"): None,
     ("GET", f"{GOVERNANCE}/audit"): None,
     ("GET", f"{GOVERNANCE}/providers"): None,
     ("GET", f"{GOVERNANCE}/providers/{{name}}"): None,

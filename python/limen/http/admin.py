@@ -71,6 +71,7 @@ ROWS: Final = (
     Row("POST", f"{_GOVERNANCE}/budgets/{{id}}/credit", "budgets", "credit", "budget"),
     Row("GET", f"{_GOVERNANCE}/rate-limits", "rate_limits", "list"),
     Row("POST", f"{_GOVERNANCE}/rate-limits/{{id}}/reset", "rate_limits", "reset", "rate_limit"),
+    Row("GET", f"{_GOVERNANCE}/usage", "history", "list"),
     Row("GET", f"{_GOVERNANCE}/audit", "audit", "list"),
     Row("GET", f"{_GOVERNANCE}/providers", "providers", "list"),
     Row("GET", f"{_GOVERNANCE}/providers/{{name}}", "providers", "get"),

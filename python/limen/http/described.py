@@ -128,9 +128,11 @@ class Error(Struct, kw_only=True):
 
 
 class HealthState(Struct, kw_only=True):
-    """Whether it decides, and what is degraded."""
+    """Whether it decides, and what is degraded; `usage_flush_ms` is the most usage that a crash loses."""
 
     status: Literal["ok", "degraded"]
+    store: Literal["memory", "sqlite"]
+    usage_flush_ms: int | None
     open_permits: int
     degraded: list[str]
 

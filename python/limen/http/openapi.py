@@ -19,6 +19,7 @@ from limen.http import admin, described
 from limen.http.examples import EXAMPLES
 from limen.http.typed import DECISIONS, RESOURCES, Typed
 from limen.resources.base import MAX_PAGE
+from limen.resources.history import LEVELS
 
 Schema = dict[str, Any]
 
@@ -28,7 +29,9 @@ _WORDS: Final = {
     "order": ["asc", "desc"],
     "scope": list(get_args(RuleScope)),
     "scope_kind": list(get_args(OverrideScope)),
+    "level": list(LEVELS),
 }
+_INSTANTS: Final = ("from", "to")
 _REF: Final = "#/components/schemas/{name}"
 _ADMIN: Final[list[dict[str, list[str]]]] = [{"adminToken": []}, {"adminPassword": []}]
 _HOLDER: Final[list[dict[str, list[str]]]] = [{"virtualKey": []}, {"bearerKey": []}]
@@ -152,6 +155,8 @@ def _query(typed: Typed) -> Iterator[Schema]:
         schema: Schema = {"type": "string", "maxLength": 256 if word == "search" else 128}
         if word in _WORDS:
             schema = {"enum": _WORDS[word]}
+        elif word in _INSTANTS:
+            schema = {"type": "string", "format": "date-time"}
         yield _parameter("query", word, schema, "Only those; left out: all.")
 
 

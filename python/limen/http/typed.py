@@ -8,6 +8,7 @@ from limen import bodies, model
 from limen.http import calls, described
 from limen.resources.change import Sought
 from limen.resources.customers import Customers
+from limen.resources.history import FILTERS
 from limen.resources.model_configs import ModelConfigs
 from limen.resources.pricing_overrides import PricingOverrides
 from limen.resources.provider_keys import KeysOf, ProviderKeys
@@ -62,6 +63,7 @@ RESOURCES: Final = {
     "provider_keys": _typed(ProviderKeys, model.TableKey, None, None),
     "budgets": Typed("budget", model.Budget, model.ListBudgetsResponse),
     "rate_limits": Typed("rate limit", model.RateLimit, model.ListRateLimitsResponse),
+    "history": Typed("period", model.UsagePeriod, model.ListUsageResponse, filters=tuple(FILTERS)),
     "audit": Typed("change", model.AuditEntry, model.ListAuditResponse, filters=Sought._fields),
 }
 DECISIONS: Final[dict[str, tuple[type[Struct], type[Struct], str]]] = {

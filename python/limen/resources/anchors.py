@@ -9,7 +9,7 @@ before an edit from those after it.
 
 from collections.abc import Callable, Iterator
 
-from limen.resources.records import Anchor, BudgetRow, RateRow, Record
+from limen.resources.records import BudgetRow, RateRow, Record
 
 Starting = Callable[[str, str], int]
 """(limit id, kind) -> start of the window that runs."""
@@ -40,26 +40,26 @@ def settle_limits(
 
 def _anchor_budget(row: BudgetRow, known: BudgetRow | RateRow | None, now: int, starting: Starting) -> None:
     if not isinstance(known, BudgetRow):
-        row.anchor = Anchor(now, now)
+        row.anchor = row.since = now
     elif (row.per, row.aligned) == (known.per, known.aligned):
-        row.anchor = known.anchor
+        row.anchor, row.since = known.anchor, known.since
     else:
-        row.anchor = Anchor(starting(row.id, "budget"), now)
+        row.anchor, row.since = starting(row.id, "budget"), now
 
 
 def _anchor_rate(row: RateRow, known: BudgetRow | RateRow | None, now: int, starting: Starting) -> None:
     old = known if isinstance(known, RateRow) else None
 
-    def anchor(kind: str, per: str | None, before: str | None, anchored: Anchor) -> Anchor:
+    def anchor(kind: str, per: str | None, before: str | None, anchored: tuple[int, int]) -> tuple[int, int]:
         if old is None or before is None:
-            return Anchor(now, now)
+            return now, now
         if (per, row.window) == (before, old.window):
             return anchored
         # A sliding window has no start that a lattice could go on from.
-        return Anchor(now if old.window == "sliding" else starting(row.id, kind), now)
+        return now if old.window == "sliding" else starting(row.id, kind), now
 
     tokens, requests = (old.token_per, old.request_per) if old else (None, None)
-    row.token_anchor = anchor("tokens", row.token_per, tokens, old.token_anchor if old else Anchor())
-    row.request_anchor = anchor(
-        "requests", row.request_per, requests, old.request_anchor if old else Anchor()
-    )
+    known_tokens = (old.token_anchor, old.token_since) if old else (now, now)
+    known_requests = (old.request_anchor, old.request_since) if old else (now, now)
+    row.token_anchor, row.token_since = anchor("tokens", row.token_per, tokens, known_tokens)
+    row.request_anchor, row.request_since = anchor("requests", row.request_per, requests, known_requests)

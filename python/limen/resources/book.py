@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from limen.errors import fault
-from limen.resources.change import Keeper, Kept, Memory, Put
+from limen.resources.change import Keeper, Kept, Memory, Named, Put
 from limen.resources.draft import Draft as Draft, Link
 from limen.resources.records import KINDS, Kind, Record, unpack
 from limen.resources.rows import CORE_KINDS, Row, core_row, kept_credentials, references, unique
@@ -51,6 +51,8 @@ class Book:
         self.links: dict[Link, dict[str, None]] = {}
         # Who owns a limit: built when it is first asked, and kept from then on; most engines never ask.
         self.owners: dict[str, tuple[Kind, str]] | None = None
+        # Whose limit a number is: likewise, for the keeper of periods.
+        self.limit_numbers: dict[int, Named] | None = None
         self.settings = b"{}"
         self.numbers: dict[str, int] = {}
         self.kept_numbers: dict[str, int] = {}

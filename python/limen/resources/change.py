@@ -44,12 +44,55 @@ class Change(NamedTuple):
     """Rows of the audit that shall not have been: of a change that is taken back."""
 
 
+class Identity(NamedTuple):
+    """What permits of a keeper's engines are proved by, and which of its engines this one is."""
+
+    secret: bytes
+    boot: int
+
+    def __repr__(self) -> str:
+        return f"Identity(boot={self.boot})"
+
+
 class Kept(NamedTuple):
     """What a keeper knows when an engine is opened on it."""
 
     records: Sequence[Put]
     numbers: dict[str, int]
     settings: bytes | None
+    identity: Identity
+
+
+class Named(NamedTuple):
+    """Whose limit it is: its level, its owner's id, its own."""
+
+    level: str
+    owner_id: str
+    limit_id: str
+
+
+class Period(NamedTuple):
+    """A window that has ended: `key` is the limit's number * 4 + kind, `most` what was allowed at the end.
+
+    None where nobody has met the end: then the limit's own maximum is what was allowed.
+    """
+
+    key: int
+    start: int
+    end: int
+    most: int | None
+    used: int
+    named: Named
+
+
+class PeriodsSought(NamedTuple):
+    """Which periods: those that lie, in part at least, in [since, until), of these owners and limits."""
+
+    since: int = 0
+    until: int = 2**63 - 1
+    level: str | None = None
+    owner_id: str | None = None
+    limit_id: str | None = None
 
 
 class Sought(NamedTuple):
@@ -72,6 +115,11 @@ class Keeper(Protocol):
 
     def audit(self, sought: Sought, limit: int | None, offset: int) -> tuple[list[Entry], int]:
         """A page of the audit, newest first, and how many entries there are in all."""
+
+    def periods(
+        self, now: int, sought: PeriodsSought, limit: int | None, offset: int
+    ) -> tuple[list[Period], int]:
+        """A page of the windows that had ended at `now`, the newest first, and how many there are in all."""
 
     @property
     def trouble(self) -> str | None:
@@ -102,6 +150,11 @@ class Memory:
     def audit(self, sought: Sought, limit: int | None, offset: int) -> tuple[list[Entry], int]:
         found = [entry for entry in reversed(self._audit) if matches(entry, sought)]
         return found[offset : None if limit is None else offset + limit], len(found)
+
+    def periods(
+        self, now: int, sought: PeriodsSought, limit: int | None, offset: int
+    ) -> tuple[list[Period], int]:
+        return [], 0
 
     def flush(self) -> None:
         pass

@@ -12,6 +12,7 @@ from limen.actor import actor
 from limen.errors import Faults, fault
 from limen.resources.anchors import limit_rows, settle_limits
 from limen.resources.change import Change, Entry, Put
+from limen.resources.counted import counted
 from limen.resources.noting import noted
 from limen.resources.records import KINDS, Kind, Record, pack, row_of
 from limen.resources.rows import CORE_KINDS, Credentials, Row, core_row, delete_row, references, unique
@@ -241,6 +242,11 @@ class Draft:
                 book.owners.pop(limit.id, None)
             for limit in limit_rows(record):
                 book.owners[limit.id] = (kind, id)
+        if book.limit_numbers is not None:
+            for one in counted(kind, old):
+                book.limit_numbers.pop(one.key // 4, None)
+            for one in counted(kind, record):
+                book.limit_numbers[one.key // 4] = one.named
 
     def _keep_links(self, link: Link, members: dict[str, bool]) -> None:
         """In the order of making: one that is older than the last sends for the order anew."""

@@ -29,7 +29,7 @@ from limen.resources.reading import (
     one_of,
     parse_duration,
 )
-from limen.resources.records import Anchor, BudgetRow, Owner, ProviderConfigRow, RateRow
+from limen.resources.records import BudgetRow, Owner, ProviderConfigRow, RateRow
 from limen.resources.shape import Body, Field, Null, Shape, check_fixed, nested
 from limen.secret import new_id
 
@@ -203,8 +203,10 @@ def _rate(old: RateRow | None, body: Body, at: str, merge: Merge) -> RateRow | N
         created=old.created if old else now,
         updated=old.updated if old else now,
         number=old.number if old else 0,
-        token_anchor=old.token_anchor if old else Anchor(),
-        request_anchor=old.request_anchor if old else Anchor(),
+        token_anchor=old.token_anchor if old else 0,
+        request_anchor=old.request_anchor if old else 0,
+        token_since=old.token_since if old else 0,
+        request_since=old.request_since if old else 0,
     )
     for kind, most, per in _kinds(row):
         word = kind.removesuffix("s")
@@ -248,6 +250,7 @@ def graft_rate(old: RateRow | None, new: RateRow | None) -> RateRow | None:
         return new
     new.id, new.created, updated = old.id, old.created, new.updated
     new.number, new.token_anchor, new.request_anchor = old.number, old.token_anchor, old.request_anchor
+    new.token_since, new.request_since = old.token_since, old.request_since
     new.updated = old.updated
     if new != old:
         new.updated = updated
@@ -259,18 +262,20 @@ def core_limits(owner: Owner | ProviderConfigRow) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     rate = owner.rate
     if rate is not None:
-        anchors = rate.token_anchor, rate.request_anchor
+        anchors = (rate.token_anchor, rate.token_since), (rate.request_anchor, rate.request_since)
         for (kind, most, per), anchor in zip(_kinds(rate), anchors, strict=True):
             if most is not None:
-                rows.append(_core_limit(rate, kind, most, per, rate.window, anchor))
+                rows.append(_core_limit(rate, kind, most, per, rate.window, *anchor))
     for budget in owner.budgets:
         window = "calendar" if budget.aligned else "fixed"
-        rows.append(_core_limit(budget, "budget", budget.nano_usd, budget.per, window, budget.anchor))
+        rows.append(
+            _core_limit(budget, "budget", budget.nano_usd, budget.per, window, budget.anchor, budget.since)
+        )
     return rows
 
 
 def _core_limit(
-    row: BudgetRow | RateRow, kind: str, most: int, per: str | None, window: str, anchor: Anchor
+    row: BudgetRow | RateRow, kind: str, most: int, per: str | None, window: str, anchor: int, since: int
 ) -> dict[str, Any]:
     return {
         "id": row.id,
@@ -279,8 +284,8 @@ def _core_limit(
         "limit": most,
         "per": per,
         "window": window,
-        "anchor_ms": anchor.at,
-        "since_ms": anchor.since,
+        "anchor_ms": anchor,
+        "since_ms": since,
     }
 
 

@@ -10,7 +10,7 @@ entity.
 import hashlib
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -41,15 +41,8 @@ KINDS: Final[tuple[Kind, ...]] = (
 """In an order in which each kind refers to those before it only."""
 
 
-class Anchor(NamedTuple):
-    """An instant at which one of a limit's windows begins, and since when its windows lie so."""
-
-    at: int = 0
-    since: int = 0
-
-
 class BudgetRow(Struct, array_like=True, gc=False):
-    """A budget: nano-dollars per duration. Number and anchor: see `anchors`."""
+    """A budget: nano-dollars per duration. Number, anchor and since: see `anchors`."""
 
     id: str
     nano_usd: int
@@ -58,13 +51,14 @@ class BudgetRow(Struct, array_like=True, gc=False):
     created: int
     updated: int
     number: int = 0
-    anchor: Anchor = Anchor()
+    anchor: int = 0
+    since: int = 0
 
 
 class RateRow(Struct, array_like=True, gc=False):
     """A rate limit; None for the maximum and the duration of a kind that is not limited.
 
-    Number and anchors: see `anchors`.
+    Number, anchors and since: see `anchors`.
     """
 
     id: str
@@ -76,8 +70,10 @@ class RateRow(Struct, array_like=True, gc=False):
     created: int
     updated: int
     number: int = 0
-    token_anchor: Anchor = Anchor()
-    request_anchor: Anchor = Anchor()
+    token_anchor: int = 0
+    request_anchor: int = 0
+    token_since: int = 0
+    request_since: int = 0
 
 
 class Record(Struct, array_like=True, gc=False, kw_only=True):
@@ -292,7 +288,7 @@ def row_of(data: bytes) -> int:
 _NOT_CONFIGURATION: Final = frozenset(
     {
         *("id", "number", "created", "updated", "origin", "row", "mask", "former"),
-        *("anchor", "token_anchor", "request_anchor"),
+        *("anchor", "token_anchor", "request_anchor", "since", "token_since", "request_since"),
     }
 )
 

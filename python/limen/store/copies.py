@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing, suppress
 
 from limen.errors import fault
-from limen.resources.change import Kept
+from limen.resources.change import Identity, Kept
 from limen.store import files
 from limen.store.meta import read_all
 from limen.store.schema import version_of
@@ -54,7 +54,7 @@ def read(path: str) -> Kept:
     except sqlite3.Error as error:
         raise files.refusal(path, error) from None
     numbers = {name: int(value) for name, value in meta.items() if name.startswith(SEQUENCE)}
-    return Kept(puts, numbers, meta.get(SETTINGS))
+    return Kept(puts, numbers, meta.get(SETTINGS), Identity(b"", 0))
 
 
 def refuse_old(to: str) -> None:

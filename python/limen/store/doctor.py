@@ -32,7 +32,7 @@ class Report(NamedTuple):
 def examine(path: str) -> Report:
     """Look at the file, its pages, its rows and what they name."""
     faults: list[str] = []
-    version, found = None, Salvage({}, {}, [], [])
+    version, found = None, Salvage({}, {}, [], {}, [])
     try:
         with closing(files.connect(path, "ro")) as connection:
             version = version_of(connection)

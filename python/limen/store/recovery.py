@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple, cast
 
 from limen.errors import fault
+from limen.resources.anchors import limit_rows
 from limen.resources.records import (
     KINDS,
     Kind,
@@ -148,6 +149,11 @@ def _write(to: str, found: Salvage, kept: list[Found]) -> None:
             connection.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", row)
         for entry in found.audit:
             connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", entry)
+        for table, rows in found.usage.items():
+            for values in rows:
+                marks = ", ".join("?" * len(values))
+                insert = f"INSERT OR REPLACE INTO {table} VALUES ({marks})"  # noqa: S608 - a table of ours
+                connection.execute(insert, values)
         for name, value in {**_sequences(found), **found.meta}.items():
             write(connection, name, value)
         connection.execute("COMMIT")
@@ -158,6 +164,7 @@ def _sequences(found: Salvage) -> dict[str, bytes]:
     seen = {"record": max(found.records), "audit": max((entry.row for entry in found.audit), default=0)}
     for put in found.records.values():
         record = unpack(put.kind, put.data)
+        seen["limit"] = max(seen.get("limit", 0), *(row.number for row in limit_rows(record)), 0)
         if isinstance(record, ProviderRow | ProviderKeyRow):
             seen[put.kind] = max(seen.get(put.kind, 0), record.number)
         for word, rows in (("provider_config", "providers"), ("mcp_config", "mcp")):

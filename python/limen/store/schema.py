@@ -1,8 +1,11 @@
 """The tables, and how a store of an older version becomes one of this.
 
 `records` holds the packed record of each entity under its place in the order of making; `meta` what there is
-one of (sequences of integer ids, settings of files, the count of commits); `audit` the changes. A checksum
-stands beside what decisions depend on: SQLite notices a torn page, and not a changed byte in one.
+one of (sequences of integer ids, settings of files, the count of commits); `audit` the changes; `counters`
+and `permits` what the engine gave to be put back; `periods` what was used in windows that have ended, of
+limits whose owners stand in `limits`. A limit's key is its number * 4 + kind (tokens 0, requests 1, budget
+2). A checksum stands beside what decisions depend on: SQLite notices a torn page, and not a changed byte in
+one.
 
 A new version is one more entry of MIGRATIONS, and one more file in `tests/stores/`.
 """
@@ -38,6 +41,32 @@ CREATE TABLE audit (
   after BLOB
 );
 CREATE INDEX audit_of ON audit (entity, id);
+""",
+    """
+CREATE TABLE counters (
+  key INTEGER PRIMARY KEY,
+  start INTEGER NOT NULL,
+  finish INTEGER NOT NULL,
+  total INTEGER NOT NULL,
+  data BLOB NOT NULL,
+  crc INTEGER NOT NULL
+);
+CREATE TABLE permits (key INTEGER PRIMARY KEY, data BLOB NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE limits (
+  number INTEGER PRIMARY KEY,
+  level TEXT NOT NULL,
+  owner_id TEXT NOT NULL,
+  limit_id TEXT NOT NULL
+);
+CREATE TABLE periods (
+  key INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  finish INTEGER NOT NULL,
+  most INTEGER,
+  used INTEGER NOT NULL,
+  PRIMARY KEY (key, start)
+) WITHOUT ROWID;
+CREATE INDEX periods_until ON periods (finish);
 """,
 )
 VERSION: Final = len(MIGRATIONS)
@@ -76,6 +105,11 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
 def record_crc(row: int, kind: str, id: str, sealed: int, data: bytes) -> int:
     """The checksum of a row of `records`."""
     return zlib.crc32(data, zlib.crc32(f"{row} {kind} {id} {sealed}".encode()))
+
+
+def usage_crc(key: int, data: bytes) -> int:
+    """The checksum of a row of `counters` or `permits`."""
+    return zlib.crc32(data, zlib.crc32(b"%d" % key))
 
 
 def meta_crc(name: str, value: bytes) -> int:

@@ -2,21 +2,24 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Self, cast
 
 from limen.errors import LimenError, fault
-from limen.resources.change import Change, Entry, Kept, Put, Sought
+from limen.resources.change import Change, Entry, Identity, Kept, Named, Period, PeriodsSought, Put, Sought
 from limen.resources.records import KINDS, Kind
 from limen.store import files
 from limen.store.lock import Lock
 from limen.store.meta import read_all, write, write_number
 from limen.store.schema import record_crc
+from limen.store.usage import Pending, Usage, read_periods, read_usage
 from limen.store.vault import Vault, vault_of_environment
 from limen.store.writer import Writer
 
 SEQUENCE: Final = "sequence."
 SETTINGS: Final = "settings"
+SECRET: Final = "secret"  # noqa: S105 - a name
+BOOT: Final = "boot"
 _PUT: Final = "INSERT OR REPLACE INTO records (row, kind, id, sealed, data, crc) VALUES (?, ?, ?, ?, ?, ?)"
 _NOTE: Final = (
     "INSERT INTO audit (row, at, actor, action, entity, id, before, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -33,6 +36,8 @@ class Store:
         self._vault = vault
         self._pid = os.getpid()
         self._writer = Writer(path, lock.release)
+        # Limits whose owners are on the disk: told once.
+        self._named: set[int] = set()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -66,7 +71,40 @@ class Store:
                 self._writer.write(lambda connection: self._put(connection, bare), lambda connection: None)
         except LimenError as error:
             raise self._told(error) from None
-        return found
+        last = found.identity
+        return found._replace(identity=Identity(last.secret or os.urandom(32), last.boot + 1))
+
+    def claim(self, identity: Identity) -> None:
+        """Take the number of this opening: before a permit of it is given out, so that no other has it."""
+
+        def keep(connection: sqlite3.Connection) -> None:
+            write(connection, SECRET, identity.secret)
+            write_number(connection, BOOT, identity.boot)
+
+        # A number that is passed by harms nobody, so there is nothing to take back.
+        self._writer.write(keep, keep)
+
+    def usage(self) -> Usage:
+        """What was used, to be put back."""
+        try:
+            return self._writer.read(read_usage)
+        except LimenError as error:
+            raise self._told(error) from None
+
+    def write_usage(self, pending: Pending, named: Callable[[int], Named | None], keep_from: int) -> None:
+        """Everything that is pending, in one transaction, or StorageError.
+
+        Periods that ended before `keep_from` are let go of.
+        """
+        owners = {number: named(number) for number in pending.numbers() - self._named}
+        known = {number: owner for number, owner in owners.items() if owner is not None}
+        self._writer.write(lambda connection: pending.write(connection, known, keep_from), pending.undo())
+        self._named |= known.keys()
+
+    def periods(
+        self, now: int, sought: PeriodsSought, limit: int | None, offset: int
+    ) -> tuple[list[Period], int]:
+        return self._writer.read(lambda connection: read_periods(connection, now, sought, limit, offset))
 
     def _told(self, error: LimenError) -> LimenError:
         if error.code == "store_damaged":
@@ -88,7 +126,8 @@ class Store:
             elif put.kind == "provider_key":
                 bare.append(put)
             puts.append(put)
-        return Kept(puts, numbers, meta.get(SETTINGS)), bare
+        identity = Identity(meta.get(SECRET, b""), int(meta.get(BOOT, b"0")))
+        return Kept(puts, numbers, meta.get(SETTINGS), identity), bare
 
     def commit(self, change: Change, inverse: Change) -> None:
         self._writer.write(

@@ -163,6 +163,11 @@ impl Core {
         Err(Fault::new(if generation == CLOSED { Code::EngineClosed } else { Code::EngineForked }))
     }
 
+    /// Refuse to work in a forked child alone: what was used until `close` is still to be told.
+    pub(crate) fn check_fork(&self) -> Result<(), Fault> {
+        self.check().or_else(|fault| if fault.code == Code::EngineClosed { Ok(()) } else { Err(fault) })
+    }
+
     pub(crate) fn close(&self) {
         self.generation.store(CLOSED, Ordering::Relaxed);
     }

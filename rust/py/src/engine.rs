@@ -142,9 +142,10 @@ impl Engine {
     /// permits: (key, row); counters: (key, start, end, total, row), the key being the limit's number * 4 + kind
     /// (tokens 0, requests 1, budget 2); periods: (key, start, end, limit, total, correction), of the last two one is
     /// None. Gone are keys of rows to delete. Nothing is told twice: who could not write it lays the next answer over
-    /// it, in which a row replaces one of its key and what is gone comes before the rows.
+    /// it, in which a row replaces one of its key and what is gone comes before the rows. A closed engine tells the rest.
     fn collect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        usage::collect(py, self.ready()?)
+        self.core.check_fork().map_err(convert::raise)?;
+        usage::collect(py, &self.core)
     }
 
     /// Put back the rows that `collect` gave, the newest of each key: (key, row) of permits and of counters. Once, after

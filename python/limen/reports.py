@@ -1,0 +1,62 @@
+"""Answers that are no entity: who changed what, what was used, what a file brought."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from limen.answers import Answer, Page
+
+
+class AuditEntry(Answer, kw_only=True):
+    """One change: when, by whom, of what; the entity `before` and `after`, null where there is none."""
+
+    at: datetime
+    actor: str
+    action: str
+    entity: str
+    id: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class ListAuditResponse(Page[AuditEntry], kw_only=True):
+    """A page of the audit, newest first."""
+
+    audit: list[AuditEntry]
+
+
+class UsagePeriod(Answer, kw_only=True):
+    """What was used of a limit in one period: tokens and requests as integers, a budget in dollars.
+
+    `limit` is what was allowed when the period ended (null where that is not known); of the running period,
+    what is allowed now.
+    """
+
+    level: str
+    owner_id: str
+    limit_id: str
+    kind: Literal["tokens", "requests", "budget"]
+    period_start: datetime
+    period_end: datetime
+    limit: int | Decimal | None
+    used: int | Decimal
+
+
+class ListUsageResponse(Page[UsagePeriod], kw_only=True):
+    """A page of periods, the newest first."""
+
+    usage: list[UsagePeriod]
+
+
+class LoadReport(Answer, kw_only=True):
+    """What a configuration file changed: entries as `virtual_keys/bot`, by what became of them.
+
+    `restored` are those of `updated` that somebody had changed by hand since the file was last loaded.
+    """
+
+    created: list[str]
+    updated: list[str]
+    removed: list[str]
+    restored: list[str]
+    unchanged: int
+    warnings: list[str]

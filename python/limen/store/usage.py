@@ -1,0 +1,148 @@
+"""What was used, on its way to the disk and back.
+
+A flush takes what the engine says has changed, and writes it as one transaction. What could not be written
+stays pending, and the next flush lays its own over it: the engine tells nothing twice.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from limen.errors import fault
+from limen.resources.change import Named, Period, PeriodsSought
+from limen.store.schema import usage_crc
+
+Collected: TypeAlias = tuple[
+    Sequence[tuple[int, bytes]],
+    Sequence[int],
+    Sequence[tuple[int, int, int, int, bytes]],
+    Sequence[int],
+    Sequence[tuple[int, int, int, int, int | None, int | None]],
+]
+"""permits (key, row) and permits gone; counters (key, start, end, total, row) and counters gone; periods
+(key, start, end, limit, total, correction), of the last two one None."""
+
+_PERMIT: Final = "INSERT OR REPLACE INTO permits (key, data, crc) VALUES (?, ?, ?)"
+_COUNTER: Final = (
+    "INSERT OR REPLACE INTO counters (key, start, finish, total, data, crc) VALUES (?, ?, ?, ?, ?, ?)"
+)
+# A correction may come before the total that it corrects: other threads told them.
+_PERIOD: Final = (
+    "INSERT INTO periods (key, start, finish, most, used) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key, start)"
+    " DO UPDATE SET used = used + excluded.used, most = coalesce(excluded.most, most)"
+)
+_NAMED: Final = "INSERT OR IGNORE INTO limits (number, level, owner_id, limit_id) VALUES (?, ?, ?, ?)"
+# A counter whose window has ended and that nobody has met since counts for a period that has ended.
+# A counter whose window has ended and that nobody has met since counts for a period that has ended; of a
+# sliding one the total is 0.
+_SOUGHT: Final = (
+    " FROM (SELECT key, start, finish, most, used FROM periods UNION ALL"
+    " SELECT key, start, finish, NULL, total FROM counters WHERE finish <= :now AND total > 0 AND NOT EXISTS"
+    " (SELECT 1 FROM periods WHERE periods.key = counters.key AND periods.start = counters.start))"
+    " JOIN limits ON number = key / 4 WHERE finish > :since AND start < :until"
+    " AND coalesce(:level, level) = level AND coalesce(:owner_id, owner_id) = owner_id"
+    " AND coalesce(:limit_id, limit_id) = limit_id"
+)
+_COLUMNS: Final = "SELECT key, start, finish, most, used, level, owner_id, limit_id"
+_PAGE: Final = _COLUMNS + _SOUGHT + " ORDER BY start DESC, key LIMIT :limit OFFSET :offset"
+_COUNT: Final = "SELECT count(*)" + _SOUGHT
+_UNUSED: Final = (
+    "DELETE FROM limits WHERE number = :number AND NOT EXISTS"
+    " (SELECT 1 FROM periods WHERE key BETWEEN :number * 4 AND :number * 4 + 3) AND NOT EXISTS"
+    " (SELECT 1 FROM counters WHERE key BETWEEN :number * 4 AND :number * 4 + 3)"
+)
+
+
+class Usage(NamedTuple):
+    """What a store gives back to an engine that is opened on it."""
+
+    permits: list[tuple[int, bytes]]
+    counters: list[tuple[int, bytes]]
+
+
+class Pending:
+    """What is not on the disk yet."""
+
+    def __init__(self) -> None:
+        self.permits: dict[int, bytes | None] = {}
+        self.counters: dict[int, tuple[int, int, int, bytes] | None] = {}
+        self.periods: dict[tuple[int, int], tuple[int, int | None, int]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.permits or self.counters or self.periods)
+
+    def lay(self, collected: Collected) -> None:
+        """Lay what was collected over what is pending."""
+        permits, gone, counters, counters_gone, periods = collected
+        self.permits.update(dict.fromkeys(gone))
+        self.permits.update(permits)
+        self.counters.update(dict.fromkeys(counters_gone))
+        self.counters.update({key: (start, end, total, row) for key, start, end, total, row in counters})
+        for key, start, end, limit, total, correction in periods:
+            _, most, used = self.periods.get((key, start), (end, None, 0))
+            if total is None:
+                self.periods[key, start] = (end, most, used + (correction or 0))
+            else:
+                self.periods[key, start] = (end, limit, used + total)
+
+    def numbers(self) -> set[int]:
+        """Of the limits that something is told of."""
+        keys = [key for key, row in self.counters.items() if row is not None]
+        return {key // 4 for key in (*keys, *(key for key, _ in self.periods))}
+
+    def write(self, connection: sqlite3.Connection, named: Mapping[int, Named], before: int) -> None:
+        """Write all of it, with whose the limits of some numbers are, and let go of what ended `before`."""
+        gone = ((key,) for key, data in self.permits.items() if data is None)
+        connection.executemany("DELETE FROM permits WHERE key = ?", gone)
+        puts = ((key, data, usage_crc(key, data)) for key, data in self.permits.items() if data is not None)
+        connection.executemany(_PERMIT, puts)
+        ended = [key for key, row in self.counters.items() if row is None]
+        connection.executemany("DELETE FROM counters WHERE key = ?", ((key,) for key in ended))
+        rows = ((key, *row, usage_crc(key, row[3])) for key, row in self.counters.items() if row is not None)
+        connection.executemany(_COUNTER, rows)
+        connection.executemany(_NAMED, ((number, *owner) for number, owner in named.items()))
+        connection.executemany(_PERIOD, self._periods(1))
+        # Periods leave when others come: a store in which nothing ends needs no clock to stay small.
+        old = list(connection.execute("SELECT key, start FROM periods WHERE finish < ?", (before,)))
+        connection.executemany("DELETE FROM periods WHERE key = ? AND start = ?", old)
+        left = {key // 4 for key in (*ended, *(key for key, _ in old))}
+        connection.executemany(_UNUSED, ({"number": number} for number in left))
+
+    def undo(self) -> Callable[[sqlite3.Connection], object]:
+        """What takes back what adds up, of as much as is pending now. The rest is written again.
+
+        A copy: more may be laid over what is pending before anybody knows what became of this.
+        """
+        undone = list(self._periods(-1))
+        return lambda connection: connection.executemany(_PERIOD, undone)
+
+    def _periods(self, sign: int) -> Iterator[tuple[int, int, int, int | None, int]]:
+        for (key, start), (end, most, used) in self.periods.items():
+            yield key, start, end, most, sign * used
+
+
+def read_usage(connection: sqlite3.Connection) -> Usage:
+    """Everything, to be put back; StorageError where a row is not what was written."""
+    return Usage(
+        list(_checked(connection.execute("SELECT key, data, crc FROM permits"), "permit")),
+        list(_checked(connection.execute("SELECT key, data, crc FROM counters"), "counter")),
+    )
+
+
+def _checked(rows: Iterable[tuple[int, bytes, int]], what: str) -> Iterator[tuple[int, bytes]]:
+    for key, data, crc in rows:
+        if usage_crc(key, data) != crc:
+            raise fault("store_damaged", f"the {what} {key} is not what was written")
+        yield key, data
+
+
+def read_periods(
+    connection: sqlite3.Connection, now: int, sought: PeriodsSought, limit: int | None, offset: int
+) -> tuple[list[Period], int]:
+    """A page of the periods that had ended at `now`, the newest first, and how many there are in all."""
+    words = {**sought._asdict(), "now": now, "limit": -1 if limit is None else limit, "offset": offset}
+    (count,) = connection.execute(_COUNT, words).fetchone()
+    rows = connection.execute(_PAGE, words)
+    return [
+        Period(key, start, end, most, used, Named(*named)) for key, start, end, most, used, *named in rows
+    ], count
