@@ -62,7 +62,7 @@ def test_a_server_keeps_its_configuration(tmp_path: Path) -> None:
     db, file = tmp_path / "limen.db", policy(tmp_path, virtual_keys=[KEY])
     with serving("--db", db, "--config", file, "--port", "0") as (process, address):
         assert ask(address, {"virtual_key": "sk-bf-served", "model": "m"})[0] == 200
-    assert f"the configuration is in {db}" in process.printed[2]
+    assert f"configuration and usage are in {db}: a crash loses at most" in process.printed[2]
     with serving("--db", db, "--port", "0") as (_, address):
         assert ask(address, {"virtual_key": "sk-bf-served", "model": "m"})[0] == 200
     file = policy(tmp_path, virtual_keys=[])
@@ -70,6 +70,15 @@ def test_a_server_keeps_its_configuration(tmp_path: Path) -> None:
         assert ask(address, {"virtual_key": "sk-bf-served", "model": "m"})[0] == 200
     with serving("--db", db, "--config", file, "--prune", "--port", "0") as (_, address):
         assert ask(address, {"virtual_key": "sk-bf-served", "model": "m"})[0] == 401
+
+
+def test_a_server_that_ends_has_written_what_was_used(tmp_path: Path) -> None:
+    db, once = tmp_path / "limen.db", {"request_max_limit": 2, "request_reset_duration": "1d"}
+    settings = {"usage_flush_ms": 3_600_000}
+    file = policy(tmp_path, virtual_keys=[{**KEY, "rate_limit": once}], settings=settings)
+    for status in (200, 200, 429):
+        with serving("--db", db, "--config", file, "--port", "0") as (_, address):
+            assert ask(address, {"virtual_key": "sk-bf-served", "model": "m"})[0] == status
 
 
 def test_a_second_server_on_one_store_ends_with_3_and_names_the_first(tmp_path: Path) -> None:

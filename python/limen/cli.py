@@ -202,8 +202,11 @@ def serve(
 def _say_what_is_served(engine: limen.Engine, db: str) -> None:
     if not engine.virtual_keys.list(limit=0).total_count:
         click.echo("the policy has no virtual key: every one is unknown", err=True)
-    kept = "everything" if db == ":memory:" else f"the configuration is in {db}; usage"
-    click.echo(f"{kept} is kept in memory: every start begins with unused limits", err=True)
+    if db == ":memory:":
+        click.echo("everything is kept in memory: every start begins with unused limits", err=True)
+    else:
+        most = f"a crash loses at most the usage of the last {engine.flush_ms} ms"
+        click.echo(f"configuration and usage are in {db}: {most}", err=True)
 
 
 def _open(db: str) -> limen.Engine:
