@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -113,13 +114,27 @@ def test_the_demo_is_a_whole_small_company() -> None:
         assert len(models - {"*"}) > 3
 
 
+def credentials(environment: dict[str, str]) -> Iterator[tuple[dict[str, str], int]]:
+    """What an administrator of this environment sends, and what somebody sends who is none."""
+    if "LIMEN_ADMIN_TOKEN" in environment:
+        token = environment["LIMEN_ADMIN_TOKEN"]
+        yield {"authorization": f"Bearer {token}"}, 200
+        yield {"authorization": f"Bearer {token}x"}, 401
+    if "LIMEN_ADMIN_USER" in environment:
+        user, password = environment["LIMEN_ADMIN_USER"], environment["LIMEN_ADMIN_PASSWORD"]
+        for text, status in ((f"{user}:{password}", 200), (f"{user}:", 401), (f"x:{password}", 401)):
+            yield {"authorization": f"Basic {b64encode(text.encode()).decode()}"}, status
+
+
 def test_the_start_says_whether_anyone_may_administer() -> None:
     said = "no admin credentials"
     for more in ({}, {"LIMEN_ADMIN_TOKEN": "t"}, {"LIMEN_ADMIN_USER": "u", "LIMEN_ADMIN_PASSWORD": "p"}):
         with serving("--port", "0", "--db", ":memory:", **more) as (process, address):
             client = http.client.HTTPConnection(address.removeprefix("http://"), timeout=WAIT)
-            client.request("GET", "/api/keys")
-            assert client.getresponse().status == (401 if more else 200)
+            for headers, status in (({}, 401 if more else 200), *credentials(more)):
+                client.request("GET", "/api/keys", headers=headers)
+                reply = client.getresponse()
+                assert (reply.status, bool(reply.read())) == (status, True)
             client.close()
         assert any(said in line for line in process.printed) == (not more)
 
@@ -265,6 +280,14 @@ def test_check_names_every_fault_of_a_file_with_its_path(tmp_path: Path) -> None
     assert (done.returncode, done.stdout) == (2, "")
     assert "customers[0].budget.max_limit" in done.stderr
     assert "customers[1].nope" in done.stderr
+    done = run("check", "--json", policy(tmp_path, customers=rows))
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, told["warnings"], told["entries"]) == (2, "", [], 0)
+    assert [fault["param"] for fault in told["faults"]] == [
+        "customers[0].budget.max_limit",
+        "customers[1].nope",
+    ]
+    assert {fault["code"] for fault in told["faults"]} == {"invalid_request"}
 
 
 def test_check_passes_a_file_without_faults_and_says_what_can_have_no_effect(tmp_path: Path) -> None:
@@ -274,6 +297,9 @@ def test_check_passes_a_file_without_faults_and_says_what_can_have_no_effect(tmp
     done = run("check", policy(tmp_path, virtual_keys=[{"name": "bot", "value": "sk-bf-of-this-test"}]))
     assert done.returncode == 0
     assert "warning: virtual_keys/bot: " in done.stderr
+    told = json.loads(run("check", "--json", tmp_path / "policy.json").stdout)
+    assert (told["faults"], told["entries"]) == ([], 1)
+    assert told["warnings"][0].startswith("virtual_keys/bot: ")
 
 
 @pytest.mark.parametrize(

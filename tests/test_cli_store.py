@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
+import socket
 import sqlite3
 import threading
 from pathlib import Path
@@ -79,6 +81,28 @@ def test_a_server_that_ends_has_written_what_was_used(tmp_path: Path) -> None:
     for status in (200, 200, 429):
         with serving("--db", db, "--config", file, "--port", "0") as (_, address):
             assert ask(address, {"virtual_key": "sk-bf-served", "model": "m"})[0] == status
+
+
+def test_a_change_that_is_under_way_when_the_stop_comes_is_answered_and_kept(tmp_path: Path) -> None:
+    db, body = tmp_path / "limen.db", b'{"name": "the last one"}'
+    with serving("--db", db, "--port", "0") as (process, address):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), 20) as connection:
+            lines = (
+                "POST /api/governance/teams HTTP/1.1",
+                "host: localhost",
+                "content-type: application/json",
+            )
+            more = (f"content-length: {len(body)}", "expect: 100-continue", "", "")
+            connection.sendall("\r\n".join((*lines, *more)).encode())
+            assert b"100 Continue" in connection.recv(100)  # the request is being read
+            process.send_signal(signal.SIGTERM)
+            connection.sendall(body)
+            reply = http.client.HTTPResponse(connection)
+            reply.begin()
+            assert json.loads(reply.read())["team"]["name"] == "the last one"
+    with limen.Engine.open(db) as engine:
+        assert [team.name for team in engine.teams.list()] == ["the last one"]
 
 
 def test_a_second_server_on_one_store_ends_with_3_and_names_the_first(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from limen.commands.importing import import_
 from limen.commands.keys import keys
 from limen.commands.store import backup, doctor, export
 from limen.commands.usage import usage
-from limen.errors import LimenError, StorageError
+from limen.errors import Fault, LimenError, StorageError
 
 if TYPE_CHECKING:
     from limen.model import LoadReport
@@ -83,18 +84,34 @@ def openapi() -> None:
 
 @main.command(epilog=EXIT_CODES)
 @click.argument("file", type=FILE)
-def check(file: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document: faults, warnings, entries.")
+def check(file: Path, as_json: bool) -> None:
     """Name every fault of a configuration FILE.
 
     One line a fault, with its path in the file, all of them in one run. Nothing is started and nothing is
     kept. Environment variables that the file names must be set. Entries that can have no effect are warned
     of, and are no faults.
     """
-    with limen.Engine() as engine:
-        report = _load(engine, file)
-    for warning in report.warnings:
-        click.echo(f"{file}: warning: {warning}", err=True)
-    click.echo(f"{file}: no faults, {len(report.created)} entries")
+    report, faults = _checked(file)
+    warnings, entries = (report.warnings, len(report.created)) if report else ([], 0)
+    if as_json:
+        found = [{"param": one.param, "code": one.code, "message": one.message} for one in faults]
+        print_json({"file": str(file), "faults": found, "warnings": warnings, "entries": entries})
+    else:
+        for line in (*(f"warning: {warning}" for warning in warnings), *faults):
+            click.echo(f"{file}: {line}", err=True)
+    if faults:
+        sys.exit(WRONG)
+    if not as_json:
+        click.echo(f"{file}: no faults, {entries} entries")
+
+
+def _checked(file: Path) -> "tuple[LoadReport | None, Sequence[Fault]]":
+    try:
+        with limen.Engine() as engine:
+            return engine.load(file), ()
+    except LimenError as error:
+        return None, error.faults
 
 
 @main.command(

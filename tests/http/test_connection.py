@@ -126,6 +126,22 @@ def test_what_does_not_come_in_time_ends_the_connection(raw: bytes, seconds: flo
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("raw", [b"", b"{"], ids=["no body", "half a body"])
+def test_a_change_whose_body_does_not_come_in_time_ends_the_connection_and_is_not_made(raw: bytes) -> None:
+    async def scene() -> None:
+        door = Door()
+        connection = Connection(door.app)
+        await connection.send(head("content-length: 13", path="/api/governance/teams") + raw)
+        assert not connection.is_ended_at(50)
+        assert not connection.is_ended_at(50 + BODY_SECONDS - 0.1)
+        assert connection.is_ended_at(50 + BODY_SECONDS)
+        connection.protocol.connection_lost(None)
+        await settle()
+        assert door.engine.teams.list().count == 0
+
+    asyncio.run(scene())
+
+
 def test_a_connection_that_says_nothing_ends() -> None:
     async def scene() -> None:
         connection = Connection()
