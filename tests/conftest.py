@@ -38,7 +38,10 @@ WAYS = dict.fromkeys(
     ),
     ("memory", "store", "http"),
 )
-WAYS |= dict.fromkeys(("test_bad_input_bodies", "test_bad_input_rules"), ("memory", "http"))
+WAYS |= dict.fromkeys(
+    ("test_bad_input_bodies", "test_bad_input_rules", "test_routing", "test_routing_variables"),
+    ("memory", "http"),
+)
 WAYS["test_config_file"] = ("memory", "store")
 """Files whose rows go several ways: to engines in memory, to stored ones, and through HTTP."""
 

@@ -200,7 +200,7 @@ def test_the_extras_are_imported_by_the_server_and_the_command_alone() -> None:
 
 LAYERS = [
     {"errors", "secret", "bodies", "actor", "answers", "reports"},
-    {"model", "wire", "resources", "settings", "gateway", "demo", "pricing_catalog"},
+    {"model", "evaluation", "wire", "resources", "settings", "gateway", "demo", "pricing_catalog"},
     {"store"},
     {"engine"},
     {"http", "importing"},

@@ -114,7 +114,7 @@ EXPECTED = {
         "id name description enabled cel_expression targets fallbacks scope scope_id priority query health "
         "created_at updated_at warnings"
     ),
-    "RuleHealth": "matches errors last_error last_match_at",
+    "RuleHealth": "matches errors over_budget last_error last_match_at",
     "PricingOverride": (
         "id name scope_kind virtual_key_id provider_id provider_key_id match_type pattern request_types "
         "pricing_patch patch free config_hash created_at updated_at warnings"

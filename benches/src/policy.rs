@@ -108,10 +108,12 @@ impl Plan<'_> {
             Edit::Customer {
                 limits: self.limits(&customer, &self.levels.customer, true),
                 id: customer.clone().into(),
+                name: customer.clone().into(),
             },
             Edit::Team {
                 limits: self.limits(&team, &self.levels.team, true),
-                id: team.into(),
+                id: team.clone().into(),
+                name: team.into(),
                 customer: Some(customer.into()),
             },
             Edit::Provider {
@@ -138,6 +140,7 @@ impl Plan<'_> {
         sha256[..8].copy_from_slice(&number.to_le_bytes());
         let id = format!("key{number}");
         Edit::VirtualKey(Box::new(KeyRow {
+            name: id.as_str().into(),
             number: number as u64 + 1,
             active: true,
             expires_at: NEVER,
@@ -236,6 +239,8 @@ impl<'a> Call<'a> {
             request_type: RequestType::ChatCompletion,
             asked: self.asked,
             mcp_tool: None,
+            headers: &[],
+            params: &[],
             fallbacks: None,
             sticky: None,
             id: None,

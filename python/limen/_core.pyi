@@ -444,6 +444,14 @@ class Engine:
     def read(self, limits: Sequence[tuple[str, str]]) -> list[tuple[int, int, int, int]]:
         """For each (limit_id, kind): used, held, start of the current window, its end (both in ms)."""
 
+    def trace_rules(
+        self, request: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], list[tuple[str, str, str]], Permit | Denial | None]:
+        """(variables, steps as (rule id, result, reason), what `peek` answers under the rule that binds)."""
+
+    def rule_health(self, rule_id: str) -> tuple[int, int, int, str | None, int | None]:
+        """matches, errors, times over budget, the last error, the last match (in ms) of a rule."""
+
     def reset(self, limit_id: str, kind: str) -> None:
         """Usage to zero in the current window; what is held stays."""
 

@@ -11,13 +11,15 @@ that no Python frame stands between a caller and a decision. What is added here 
 
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from limen import _core
 from limen.actor import acting_as
 from limen.errors import fault
+from limen.evaluation import RuleEvaluation
 from limen.model import ListUsageResponse, LoadReport, VirtualKeyQuotaResponse
 from limen.resources.audit import Audit
 from limen.resources.book import Book
@@ -79,7 +81,7 @@ class Engine(_core.Engine):
     may not (ForkedError). It is a context manager: at the end it is closed.
 
     `customers`, `teams`, `virtual_keys`, `model_configs`, `providers`, `provider_keys`, `routing_rules` and
-    `pricing_overrides` (the last two are kept, and not yet applied) create, get, list, update and delete;
+    `pricing_overrides` (the last are kept, and not yet applied) create, get, list, update and delete;
     `budgets` and `rate_limits` list and reset; `audit` lists who changed what, `history` what was used.
 
     `Engine.open(path)` keeps the configuration in a file.
@@ -246,6 +248,36 @@ class Engine(_core.Engine):
         with self._book.reading():
             pass  # raises where the engine is closed
         _core.check_expression(text)
+
+    def evaluate(
+        self,
+        key: str | _core.Handle | None,
+        model: str | None,
+        input_tokens: int = 0,
+        max_output_tokens: int | None = None,
+        *,
+        provider: str | None = None,
+        request_type: str = "chat_completion",
+        tokens: int | None = None,
+        cost_usd: Decimal | float | None = None,
+        usage: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        mcp_tool: str | None = None,
+        fallbacks: Sequence[str] | None = None,
+        sticky: str | None = None,
+        id: str | None = None,
+        now_ms: int | None = None,
+    ) -> RuleEvaluation:
+        """Which routing rule would bind a request, where it would go, and why other rules would not.
+
+        The arguments and faults of `admit`; a caller who is unknown, missing or blocked is a fault as well.
+        Takes and draws nothing, and counts in no rule's health.
+        """
+        request = {word: value for word, value in locals().items() if word != "self"}
+        # Rules have their names here: none may come or go between the core's answer and these.
+        with self._book.reading():
+            return self.routing_rules.evaluation(*self.trace_rules(request))
 
     def usage(self, **filters: Any) -> ListUsageResponse:
         """What was used of every limit, period by period: `history.list` with its `filters`."""

@@ -276,10 +276,11 @@ class ProviderGovernance(Answer, kw_only=True):
 
 
 class RuleHealth(Answer, kw_only=True):
-    """How often a rule matched and failed since the process began."""
+    """How a rule fares since the process began or its expression was written."""
 
     matches: int
     errors: int
+    over_budget: int
     last_error: str | None
     last_match_at: datetime | None
 

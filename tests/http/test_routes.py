@@ -68,6 +68,7 @@ ADMIN: dict[tuple[str, str], Any] = {
     ("DELETE", f"{GOVERNANCE}/model-configs/{{id}}"): None,
     ("GET", f"{GOVERNANCE}/routing-rules"): None,
     ("POST", f"{GOVERNANCE}/routing-rules"): RULE,
+    ("POST", f"{GOVERNANCE}/routing-rules/evaluate"): ASK,
     ("GET", f"{GOVERNANCE}/routing-rules/{{id}}"): None,
     ("PUT", f"{GOVERNANCE}/routing-rules/{{id}}"): {"priority": 7},
     ("DELETE", f"{GOVERNANCE}/routing-rules/{{id}}"): None,
@@ -116,7 +117,7 @@ class Bench(Door, Furnished):
         return template.format(id=ids.get(word), name="p", provider="p", key_id=self.provider_key.key_id)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str | None) -> Any:
-        content = b"" if body is None else json.dumps(body).encode()
+        content = b"" if body is None else json.dumps(body).replace("KEY", self.virtual_key.value).encode()
         return self.call(
             method, path, [content], {word.replace("_", "-"): text for word, text in headers.items()}
         )
@@ -138,7 +139,7 @@ def known(template: str) -> set[str]:
 
 def test_the_rows_are_the_routes() -> None:
     assert {(method, path) for path, methods in served().items() for method in methods} == set(ROWS)
-    others = {("GET", admin.QUOTA), ("GET", admin.METRICS)}
+    others = {("GET", admin.QUOTA), ("GET", admin.METRICS), ("POST", admin.EVALUATE)}
     assert {(row.method, row.path) for row in admin.ROWS} | others == set(ADMIN)
 
 
@@ -163,7 +164,7 @@ def test_an_admin_route_answers(bench: Bench, method: str, path: str) -> None:
     reply = bench.ask(method, bench.path(path), ADMIN[method, path], **headers)
     assert reply.status == (201 if ADMIN[method, path] is OVERRIDE else 200), reply.content
     if method in ("POST", "PUT", "DELETE"):
-        assert reply.body["message"]
+        assert reply.body["matched" if path == admin.EVALUATE else "message"] is not None
     if method == "GET":
         head = bench.ask("HEAD", bench.path(path), **headers)
         assert (head.status, head.headers) == (200, reply.headers)

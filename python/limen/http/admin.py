@@ -13,14 +13,14 @@ from msgspec import Struct
 
 from limen import bodies
 from limen.errors import NotFoundError, fault
-from limen.http import conditions
+from limen.http import calls, conditions
 from limen.http.paths import Node
 from limen.http.reading import body_of, filters_of, no_filters, words_of
 from limen.http.responses import Answer, entity_answer
 from limen.model import fields_of
 
 if TYPE_CHECKING:
-    from limen import Engine
+    from limen import Engine, Handle
 
 Call: TypeAlias = Literal["list", "bare", "get", "create", "update", "delete", "rotate", "reset", "credit"]
 ACTIONS: Final[dict[Call, type[Struct]]] = {
@@ -81,7 +81,9 @@ ROWS: Final = (
     *_entity("/api/providers/{provider}/keys", "key_id", "provider_keys.of", "key"),
     Row("GET", "/api/keys", "provider_keys", "bare"),
 )
+_ASKS: Final = calls.decoder(calls.Ask)
 QUOTA: Final = f"{_GOVERNANCE}/virtual-keys/quota"
+EVALUATE: Final = f"{_GOVERNANCE}/routing-rules/evaluate"
 METRICS: Final = "/metrics"
 METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -108,6 +110,7 @@ def routes(engine: "Engine") -> Node[Route]:
     tree: Node[Route] = Node()
     for row in ROWS:
         tree.add(row.path, row.method, Route(_route(engine, row)))
+    tree.add(EVALUATE, "POST", Route(partial(_evaluate, engine)))
     tree.add(QUOTA, "GET", Route(partial(_quota, engine), "holder"))
     tree.add(
         METRICS,
@@ -225,6 +228,21 @@ def _told(row: Row, resource: Any, answer: Any, tag: str | None) -> Answer:
     if warnings is not None:
         told["warnings"] = warnings
     return entity_answer(row.status, told, [] if tag is None else [(b"etag", tag.encode())])
+
+
+def _evaluate(engine: "Engine", asked: Asked) -> Answer:
+    no_filters(asked.query)
+    ask = calls.read(_ASKS, asked.body)
+    key: str | Handle | None = ask.virtual_key or None
+    if ask.virtual_key_id is not None:
+        if ask.virtual_key is not None:
+            raise fault("invalid_request", "excludes virtual_key", "virtual_key_id")
+        try:
+            key = engine.handle(id=ask.virtual_key_id)
+        except NotFoundError:
+            raise fault("not_found", "there is no virtual key with this id", "virtual_key_id") from None
+    request = {"model": None, **calls.given(ask)}
+    return entity_answer(200, engine.evaluate(key, **request))
 
 
 def _quota(engine: "Engine", asked: Asked) -> Answer:

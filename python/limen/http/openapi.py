@@ -15,7 +15,8 @@ from msgspec import Struct
 from limen import __version__, model
 from limen.bodies import OverrideScope, RuleScope
 from limen.errors import TABLE
-from limen.http import admin, described
+from limen.evaluation import RuleEvaluation
+from limen.http import admin, calls, described
 from limen.http.examples import EXAMPLES
 from limen.http.typed import DECISIONS, RESOURCES, Typed
 from limen.resources.base import MAX_PAGE
@@ -72,6 +73,7 @@ def _tidy(node: Any) -> Any:
 
 def _components() -> Schema:
     structs = {described.Error, described.HealthState, described.Version, model.VirtualKeyQuotaResponse}
+    structs.add(RuleEvaluation)
     structs |= set(admin.ACTIONS.values())
     for body, answer, _ in DECISIONS.values():
         structs |= {body, answer}
@@ -255,6 +257,22 @@ def _others() -> Iterator[tuple[str, str, Schema]]:
             "security": _HOLDER,
             "parameters": [memory],
             "responses": {"200": quota, **_errors(*_ALWAYS, 401, 503)},
+        },
+    )
+    yield (
+        admin.EVALUATE,
+        "post",
+        {
+            "operationId": "evaluate_routing_rules",
+            "summary": "Which rule would bind a request, and why others would not; takes nothing",
+            "tags": ["routing-rules"],
+            "security": _ADMIN,
+            "parameters": [memory],
+            "requestBody": _request(calls.Ask),
+            "responses": {
+                "200": _json(_ref(RuleEvaluation), "The rules that were looked at."),
+                **_errors(*_ALWAYS, *_ADMINS, *_BODY, 403, 404),
+            },
         },
     )
     health = _json(_ref(described.HealthState), "All is well.")

@@ -18,7 +18,7 @@ FORMS: Final[dict[Kind, Callable[[Any, Any], Any]]] = {
     "provider_key": views.provider_key,
     "virtual_key": views.virtual_key,
     "model_config": views.model_config,
-    "routing_rule": lambda source, row: views.routing_rule(row),
+    "routing_rule": views.routing_rule,
     "pricing_override": lambda source, row: views.pricing_override(row),
 }
 
@@ -31,6 +31,9 @@ class Idle:
 
     def usage(self, limit_id: str, kind: str) -> tuple[int, int, int, int]:
         return 0, 0, 0, 0
+
+    def health(self, rule_id: str) -> tuple[int, int, int, str | None, int | None]:
+        return 0, 0, 0, None, None
 
     def linked(self, kind: Kind, id: str, by: Kind) -> list[str]:
         return []

@@ -1,9 +1,9 @@
-"""Routing rules: which requests of a scope go to which targets. They are checked, and not yet applied.
+"""Routing rules: which requests of a scope go to which targets.
 
 A rule belongs to one virtual key, team or customer, and goes with it when it is deleted, or to all (global).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Context, Decimal
 from functools import reduce
 from typing import Any, Final, cast, get_args
@@ -12,6 +12,7 @@ import msgspec
 
 from limen.bodies import RuleScope
 from limen.errors import Faults, InvalidError
+from limen.evaluation import RoutedTarget, RuleEvaluation, RuleStep, RuleVariables
 from limen.model import ListRoutingRulesResponse, RoutingRule
 from limen.resources import views
 from limen.resources.base import Paging, Resource, filter_id, need, search
@@ -36,7 +37,6 @@ from limen.resources.records import Kind, ProviderKeyRow, RoutingRuleRow, Target
 from limen.resources.shape import Body, Field, Null, Shape, nested
 
 MAX_EXPRESSION: Final = 4096
-_NOT_APPLIED: Final = "routing rules are kept and not yet applied: this version sends no request elsewhere"
 _SCOPES: Final[tuple[RuleScope, ...]] = get_args(RuleScope)
 _OWNERS: Final[tuple[Kind, ...]] = ("virtual_key", "team", "customer")
 # Weights are summed as the decimals that they were sent as: 0.5 and 0.500000001 are off by 1e-9 exactly.
@@ -163,7 +163,7 @@ class RoutingRules(Resource[RoutingRuleRow, RoutingRule, ListRoutingRulesRespons
             body.fixed["scope_id"] = None
 
     def show(self, record: RoutingRuleRow) -> RoutingRule:
-        return views.routing_rule(record)
+        return views.routing_rule(self.book, record)
 
     def title(self, record: RoutingRuleRow) -> str:
         return record.name
@@ -177,7 +177,7 @@ class RoutingRules(Resource[RoutingRuleRow, RoutingRule, ListRoutingRulesRespons
         )
 
     def warn(self, record: RoutingRuleRow, draft: Draft) -> list[str]:
-        found = [_NOT_APPLIED]
+        found: list[str] = []
         for index, target in enumerate(record.targets):
             if target.provider is None:
                 continue
@@ -189,6 +189,30 @@ class RoutingRules(Resource[RoutingRuleRow, RoutingRule, ListRoutingRulesRespons
             if not draft.knows("provider", fallback.partition("/")[0]):
                 found.append(f"fallbacks[{index}] names an unknown provider: it has no keys and no limits")
         return found
+
+    def evaluation(
+        self, variables: Mapping[str, Any], steps: Sequence[tuple[str, str, str]], answer: Any
+    ) -> RuleEvaluation:
+        """What the core found in a dry run, with the rules under their names."""
+        told: list[RuleStep] = []
+        for id, result, reason in steps:
+            rule = self._kept(id)
+            step = {"rule_id": id, "name": rule.name, "scope": rule.scope, "result": result, "reason": reason}
+            told.append(msgspec.convert(step, RuleStep))
+        target = None
+        if answer:
+            target = RoutedTarget(provider=answer.provider, model=answer.model, key_id=answer.key_id)
+        elif answer is not None:
+            left_out = [f"{one.provider}/{one.model} ({one.reason})" for one in answer.excluded]
+            told[-1].reason += f"; nobody can serve it: {', '.join(left_out) or answer.message}"
+        return RuleEvaluation(
+            matched=answer is not None,
+            rule=None if answer is None else self.show(self._kept(told[-1].rule_id)),
+            target=target,
+            fallbacks=answer.fallbacks if answer else [],
+            variables=RuleVariables(**variables),
+            steps=told,
+        )
 
     def _ids(self, wanted: dict[str, Any]) -> Collection[str]:
         scope_id = wanted.get("scope_id")

@@ -1,10 +1,12 @@
 """What the core gets of each record: resolved facts, with every owner's limits beside it.
 
 >>> core_row("customer", CustomerRow(id="c", created=0, updated=0, name="acme"))
-{'op': 'customer', 'id': 'c', 'limits': []}
+{'op': 'customer', 'id': 'c', 'name': 'acme', 'limits': []}
 """
 
 from typing import Any, Final, TypeAlias, cast
+
+import msgspec
 
 from limen.resources.limits import core_limits
 from limen.resources.records import (
@@ -24,13 +26,15 @@ from limen.resources.records import (
 
 Row: TypeAlias = dict[str, Any]
 Credentials: TypeAlias = list[dict[str, Any]]
-CORE_KINDS: Final = tuple(kind for kind in KINDS if kind not in ("routing_rule", "pricing_override"))
-"""The kinds that have a row: the others are kept, and the core does not know of them."""
+CORE_KINDS: Final = tuple(kind for kind in KINDS if kind != "pricing_override")
+"""The kinds that have a row: overrides are kept, and the core does not know of them."""
 
 
 def core_row(kind: Kind, record: Record, credentials: Credentials | None = None) -> Row:
     """The row of one entity. `credentials` None leaves those of a virtual key as they are."""
     row: Row = {"op": kind, "id": record.id}
+    if isinstance(record, CustomerRow | TeamRow | VirtualKeyRow):
+        row["name"] = record.name
     if isinstance(record, Owner):
         row["limits"] = core_limits(record)
     if isinstance(record, TeamRow):
@@ -49,7 +53,23 @@ def core_row(kind: Kind, record: Record, credentials: Credentials | None = None)
             "models": record.models,
             "batch": record.batch,
         }
+    elif isinstance(record, RoutingRuleRow):
+        row |= _routing_rule(record)
     return row
+
+
+def _routing_rule(record: RoutingRuleRow) -> Row:
+    fallbacks = [text.partition("/") for text in record.fallbacks]
+    return {
+        "scope": record.scope,
+        "scope_id": record.scope_id,
+        "priority": record.priority,
+        "created_ms": record.created,
+        "enabled": record.enabled,
+        "cel_expression": record.cel,
+        "targets": [msgspec.structs.asdict(target) for target in record.targets],
+        "fallbacks": [(provider, model or None) for provider, _, model in fallbacks],
+    }
 
 
 def _virtual_key(record: VirtualKeyRow, credentials: Credentials | None) -> Row:

@@ -49,6 +49,7 @@ class Source(Protocol):
     """What a view reads beside its record: usage, and what the record names."""
 
     def usage(self, limit_id: str, kind: str) -> tuple[int, int, int, int]: ...
+    def health(self, rule_id: str) -> tuple[int, int, int, str | None, int | None]: ...
     def get(self, kind: Kind, id: str) -> Record | None: ...
     def linked(self, kind: Kind, id: str, by: Kind) -> list[str]: ...
 
@@ -239,8 +240,9 @@ def provider_key(book: Source, row: ProviderKeyRow) -> TableKey:
     )
 
 
-def routing_rule(row: RoutingRuleRow) -> RoutingRule:
-    """A routing rule."""
+def routing_rule(source: Source, row: RoutingRuleRow) -> RoutingRule:
+    """A routing rule, with how it fares."""
+    matches, errors, over_budget, last_error, at = source.health(row.id)
     return RoutingRule(
         id=row.id,
         name=row.name,
@@ -258,7 +260,13 @@ def routing_rule(row: RoutingRuleRow) -> RoutingRule:
         scope_id=row.scope_id,
         priority=row.priority,
         query=row.query,
-        health=RuleHealth(matches=0, errors=0, last_error=None, last_match_at=None),
+        health=RuleHealth(
+            matches=matches,
+            errors=errors,
+            over_budget=over_budget,
+            last_error=last_error,
+            last_match_at=None if at is None else moment(at),
+        ),
         created_at=moment(row.created),
         updated_at=moment(row.updated),
     )

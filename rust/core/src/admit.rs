@@ -101,6 +101,20 @@ impl<'p> Lines<'p> {
     pub(crate) fn count(&self, kind: Kind) -> bool {
         self.kinds & 1 << kind as u8 != 0
     }
+
+    /// By kind, what is used and held of the fullest of them, in percent. What nothing fits into is full.
+    pub(crate) fn fullest(&self, now: Millis) -> [f64; 3] {
+        let mut fullest = [0.0f64; 3];
+        for line in &self.list {
+            let total = line.counter.read_as(line.limit.kind, now).total();
+            // Multiplied first: 80 of 100 is 80.0, and not the double above it.
+            let percent =
+                if line.limit.limit == 0 { 100.0 } else { total as f64 * 100.0 / line.limit.limit as f64 };
+            let highest = &mut fullest[line.limit.kind as usize];
+            *highest = highest.max(percent);
+        }
+        fullest
+    }
 }
 
 /// The least that must fit on a counter, by its kind.
@@ -161,12 +175,11 @@ impl Engine {
                 }
             }
             lines.add(arena, &key.limits);
-            let mut customer = key.customer;
-            if let Some(team) = key.team.and_then(|team| policy.teams.get(team)) {
+            let (team, customer) = policy.above(key);
+            if let Some(team) = team {
                 lines.add(arena, &team.limits);
-                customer = customer.or(team.customer);
             }
-            if let Some(customer) = customer.and_then(|customer| policy.customers.get(customer)) {
+            if let Some(customer) = customer {
                 lines.add(arena, &customer.limits);
             }
         }

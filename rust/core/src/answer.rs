@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::error::Code;
 use crate::permit::Handle;
 use crate::policy::LimitName;
+use crate::routing::rules::{Fallback, Rule};
 use crate::units::Millis;
 use crate::window::Reading;
 
@@ -154,6 +155,21 @@ pub enum ModelText {
         /// Where its model begins; at its end where it names none and the request's is meant.
         from: usize,
     },
+    /// That of the grant's ruling.
+    Ruled,
+}
+
+/// What a rule said: all that its answers name, since they outlive it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// The rule's id.
+    pub rule_id: Arc<str>,
+    /// The model that the target, or the fallback, names.
+    pub model: Option<Box<str>>,
+    /// The rule's fallbacks.
+    pub fallbacks: Arc<[Fallback]>,
+    /// The first of them that was not tried.
+    pub next: usize,
 }
 
 /// Where to go if the permit's target fails.
@@ -163,6 +179,8 @@ pub enum Fallbacks {
     Requested(usize),
     /// The other candidates, best first, with the same model.
     Others(SmallVec<[u32; 4]>),
+    /// Those of the grant's ruling; for those that name no model it is the request's, from this byte on.
+    Ruled(usize),
 }
 
 /// How the held tokens came about.
@@ -226,6 +244,8 @@ pub struct Grant {
     pub held_reason: HeldReason,
     /// When it expires.
     pub expires_at: Millis,
+    /// What the rule said that chose the target, where one did.
+    pub ruling: Option<Arc<Ruling>>,
     /// Of a peek: the limits as they would be after the request. A permit's own are read from its counters.
     pub peeked: Box<[Told]>,
 }
@@ -237,6 +257,32 @@ pub enum Answer {
     Permit(Grant),
     /// Do not.
     Denial(Box<Denial>),
+}
+
+/// What became of one rule, with the reason.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// match, no_match, disabled, error or over_budget.
+    pub result: &'static str,
+    /// What a person reads.
+    pub reason: String,
+}
+
+/// What a dry run found.
+#[derive(Clone, Debug, Default)]
+pub struct Evaluation {
+    /// Variables that are texts.
+    pub texts: Vec<(&'static str, String)>,
+    /// Variables that are maps; names in small letters.
+    pub maps: Vec<(&'static str, Vec<(String, String)>)>,
+    /// Variables that are percentages.
+    pub percents: Vec<(&'static str, f64)>,
+    /// Every rule that was looked at, in its turn.
+    pub steps: Vec<Step>,
+    /// Where the rule that binds would send the request, or why it would refuse it; None where none binds.
+    pub answer: Option<Answer>,
 }
 
 /// Where the cost of a settlement comes from.

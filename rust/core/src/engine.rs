@@ -12,6 +12,7 @@ use crate::policy::current::{Current, Published};
 use crate::policy::edit::{Edit, Editor};
 use crate::policy::{Kind, Policy, Settings};
 use crate::request::{KeyHandle, World};
+use crate::routing::health::Health;
 use crate::snapshot::Flush;
 use crate::stats::Stats;
 use crate::sync::{Mutex, lock};
@@ -214,6 +215,16 @@ impl Engine {
         let policy = self.policy.load();
         let limit = editor.find_limit(&policy, limit_id, kind).ok_or_else(|| Fault::new(Code::NotFound))?;
         Ok(self.arena.get(limit.slot).read_as(kind, now))
+    }
+
+    /// How a rule fares, since its expression was written.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn rule_health(&self, id: &str) -> Result<Health, Fault> {
+        let policy = self.policy.load();
+        let rule = policy.rules.as_ref().and_then(|rules| rules.get(id));
+        rule.map(|rule| rule.health()).ok_or_else(|| Fault::new(Code::NotFound))
     }
 
     /// Usage to zero in the current window; what is held stays, and is settled as ever. What was used is gone with the reset:

@@ -221,6 +221,10 @@ pub struct Request<'a> {
     pub mcp_tool: Option<&'a str>,
     /// `provider/model`, tried in order where the target cannot serve. None where not given.
     pub fallbacks: Option<&'a [&'a str]>,
+    /// Names and values, for rules; names in any case, of those that differ in nothing else the last one counts.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Likewise.
+    pub params: &'a [(&'a str, &'a str)],
     /// Requests with the same text get the same target, as far as weights and limits allow.
     pub sticky: Option<&'a str>,
     /// Idempotency id.

@@ -28,7 +28,7 @@ fn set(rows: Vec<RuleRow>) -> RuleSet {
 const ASKING: Asking<'_> = Asking { virtual_key: "k", team: "t", customer: "c" };
 
 fn first(rules: &RuleSet, asking: &Asking<'_>, facts: &Variables<'_>) -> Option<String> {
-    rules.first(asking, facts, NOW).map(|rule| rule.row().id.to_string())
+    rules.first(asking, facts).rule.map(|rule| rule.row().id.to_string())
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn rules_about_other_models_and_providers_are_not_visited_nor_what_they_read_pre
     rows.push(rule("last", &Scope::Global, 2_000, 0, "model in ['mine', 'm-1'] && provider == 'p'"));
     let rules = set(rows);
     let request = Counting(Variables { model: "mine", provider: "p", ..Variables::default() }, Cell::new(0));
-    assert_eq!(rules.first(&ASKING, &request, NOW).map(|rule| &*rule.row().id), Some("last"));
+    assert_eq!(rules.first(&ASKING, &request).rule.map(|rule| &*rule.row().id), Some("last"));
     // Two for the index, two for the one rule.
     assert_eq!(request.1.get(), 4);
 }
@@ -148,7 +148,7 @@ fn the_index_finds_what_a_walk_over_all_rules_finds() {
             ..Variables::default()
         };
         let rules = set(rows);
-        let traced = rules.trace(&ASKING, &request);
+        let traced: Vec<_> = rules.trace(&ASKING, &request).collect();
         let last = traced.last().filter(|(_, outcome)| *outcome == Outcome::Match);
         assert!(traced.iter().rev().skip(1).all(|(_, outcome)| *outcome != Outcome::Match));
         let walked = last.map(|(rule, _)| rule.row().id.to_string());
@@ -170,7 +170,9 @@ fn health_counts_matches_and_failures_and_outlives_edits_that_leave_the_expressi
     let long = "-".repeat(100_000);
     let request = Variables { headers: &[("long", &long)], ..Variables::default() };
     for at in [7, 9, 8] {
-        assert!(rules.first(&ASKING, &request, Millis::new(at)).is_some());
+        let met = rules.first(&ASKING, &request);
+        assert!(met.rule.is_some());
+        met.count(Millis::new(at));
     }
     let health = |rules: &RuleSet, id: &str| rules.get(id).expect("it is there").health();
     let missing = health(&rules, "missing");
@@ -185,13 +187,13 @@ fn health_counts_matches_and_failures_and_outlives_edits_that_leave_the_expressi
     assert_eq!((hit.matches, hit.last_error, hit.last_match_at), (3, None, Some(Millis::new(9))));
     assert_eq!(health(&rules, "never").matches, 0);
     // A trace counts nothing, and tells the reasons.
-    let traced: Vec<_> = rules.trace(&ASKING, &request).into_iter().map(|(_, outcome)| outcome).collect();
+    let traced: Vec<_> = rules.trace(&ASKING, &request).map(|(_, outcome)| outcome).collect();
     assert!(matches!(&traced[..], [Outcome::Error(_), Outcome::OverBudget(_), Outcome::Match]), "{traced:?}");
     assert_eq!(health(&rules, "hit").matches, 3);
     // Another place, another priority, another rule changed: kept. Another expression: begun anew.
     let edited = rules.with(vec![global("never", 4, "false"), global("hit", 9, "true")], &[]).expect("valid");
     assert_eq!((health(&edited, "hit").matches, health(&edited, "missing").errors), (3, 3));
-    assert!(edited.first(&ASKING, &request, NOW).is_some());
+    edited.first(&ASKING, &request).count(NOW);
     assert_eq!((health(&edited, "hit").matches, health(&rules, "hit").matches), (4, 4));
     let moved = RuleRow { scope: Scope::Team("t".into()), ..global("hit", 1, "true") };
     let edited = edited.with(vec![moved], &["dear"]).expect("valid");

@@ -99,6 +99,9 @@ impl Permit {
         match self.grant.model {
             ModelText::Requested(from) => self.model_from(py, from),
             ModelText::Fallback { index, from } => Ok(self.fallback(index).get(from..).unwrap_or("")),
+            ModelText::Ruled => {
+                Ok(self.grant.ruling.as_ref().and_then(|ruling| ruling.model.as_deref()).unwrap_or(""))
+            }
             ModelText::None => Ok(""),
         }
     }
@@ -194,8 +197,16 @@ impl Permit {
                 Ok(own.skip(*from).cloned().collect())
             }
             Fallbacks::Others(others) => {
-                let (view, model) = (self.engine.get().core.engine.view(), self.model_from(py, 0)?);
+                let (view, model) = (self.engine.get().core.engine.view(), self.model_text(py)?);
                 Ok(others.iter().map(|number| format!("{}/{model}", view.provider_name(*number))).collect())
+            }
+            Fallbacks::Ruled(from) => {
+                let requested = self.model_from(py, *from)?;
+                let text = |(provider, model): &(Box<str>, Option<Box<str>>)| {
+                    format!("{provider}/{}", model.as_deref().unwrap_or(requested))
+                };
+                let ruling = self.grant.ruling.iter();
+                Ok(ruling.flat_map(|ruling| ruling.fallbacks.iter().skip(ruling.next)).map(text).collect())
             }
         }
     }
@@ -203,7 +214,7 @@ impl Permit {
     /// The rule that chose the target, or None.
     #[getter]
     fn rule_id(&self) -> Option<&str> {
-        None
+        self.grant.ruling.as_ref().map(|ruling| &*ruling.rule_id)
     }
 
     /// The most output tokens that may be produced, where the stated maximum was cut to fit; else None.

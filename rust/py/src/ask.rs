@@ -1,6 +1,6 @@
 //! From the arguments of `admit` and `peek` to a request of the core, and from its answer to an object.
 
-use limen_core::answer::{Answer, Grant, ProviderText};
+use limen_core::answer::{Answer, Evaluation, Grant, ProviderText};
 use limen_core::error::Fault;
 use limen_core::request::{Amounts, Asked, Caller, KeyHandle, Request, RequestType};
 use limen_core::units::{Millis, Rounding};
@@ -23,10 +23,15 @@ const ARGUMENTS: usize = 16;
 /// How many of them may be given by place.
 pub(crate) const BY_PLACE: usize = 4;
 
+/// Names and values.
+type Entries = Vec<(PyBackedStr, PyBackedStr)>;
+
 /// What `admit` and `peek` were asked, in the core's terms. Texts are borrowed from the arguments.
 pub(crate) struct Ask<'a> {
     request: Request<'a>,
     fallbacks: Option<Vec<PyBackedStr>>,
+    headers: Entries,
+    params: Entries,
     now: Option<Millis>,
 }
 
@@ -44,16 +49,21 @@ fn text<'a>(value: Option<&'a Bound<'_, PyAny>>, param: &str) -> PyResult<Option
     given(value, |value| convert::borrowed(value, param))
 }
 
-/// A mapping of texts; read for its faults until rules read it.
-fn text_mapping(value: &Bound<'_, PyAny>, param: &str) -> PyResult<()> {
+/// A mapping of texts. They are kept: it may be changed while it is looked at.
+fn entries(value: &Bound<'_, PyAny>, param: &str) -> PyResult<Entries> {
     let mapping =
         value.cast::<PyMapping>().map_err(|_| convert::fault(param, "must be a mapping of texts"))?;
-    for item in mapping.items()?.iter() {
+    let entry = |item: Bound<'_, PyAny>| {
         let (name, value) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
-        let name = convert::borrowed(&name, param)?;
-        convert::borrowed(&value, format_args!("{param}.{name}"))?;
-    }
-    Ok(())
+        let name = convert::text(&name, param)?;
+        let value = convert::text(&value, format_args!("{param}.{}", &*name))?;
+        Ok((name, value))
+    };
+    mapping.items()?.iter().map(entry).collect()
+}
+
+fn pairs(entries: &Entries) -> Vec<(&str, &str)> {
+    entries.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
 fn own_time(core: &Core, value: &Bound<'_, PyAny>) -> PyResult<Millis> {
@@ -108,8 +118,8 @@ impl<'a> Ask<'a> {
             cost: given(cost_usd, |value| convert::dollars(value, "cost_usd", Rounding::Up))?,
             usage: given(usage, read_usage)?,
         };
-        given(headers, |value| text_mapping(value, "headers"))?;
-        given(params, |value| text_mapping(value, "params"))?;
+        let headers = given(headers, |value| entries(value, "headers"))?.unwrap_or_default();
+        let params = given(params, |value| entries(value, "params"))?.unwrap_or_default();
         let fallbacks = given(fallbacks, |value| convert::texts(value, "fallbacks"))?;
         let now = given(now_ms, |value| own_time(core, value))?;
         let request = Request {
@@ -119,26 +129,47 @@ impl<'a> Ask<'a> {
             request_type,
             asked: Asked::new(&amounts, request_type).map_err(convert::raise)?,
             mcp_tool: text(mcp_tool, "mcp_tool")?,
+            headers: &[],
+            params: &[],
             fallbacks: None,
             sticky: text(sticky, "sticky")?,
             id: text(id, "id")?,
         };
-        Ok(Ask { request, fallbacks, now })
+        Ok(Ask { request, fallbacks, headers, params, now })
     }
 
     /// Ask the core.
     #[inline(always)]
     pub(crate) fn answer(&self, core: &Core, take: bool) -> Result<Answer, Fault> {
-        let Some(fallbacks) = &self.fallbacks else { return self.put(core, &self.request, take) };
-        let own: Vec<&str> = fallbacks.iter().map(|text| &**text).collect();
-        self.put(core, &Request { fallbacks: Some(&own), ..self.request.clone() }, take)
+        self.put(|request| {
+            let now = self.now.unwrap_or_else(|| core.clock.now());
+            let here = core.here(take, self.now);
+            if take { core.engine.admit(request, now, &here) } else { core.engine.peek(request, now, &here) }
+        })
     }
 
+    /// A dry run of the rules.
+    pub(crate) fn evaluation(&self, core: &Core) -> Result<Evaluation, Fault> {
+        self.put(|request| {
+            let now = self.now.unwrap_or_else(|| core.clock.now());
+            core.engine.evaluate(request, now, &core.here(false, self.now))
+        })
+    }
+
+    /// Put the request together where it has parts of any number, and do something with it.
     #[inline(always)]
-    fn put(&self, core: &Core, request: &Request<'_>, take: bool) -> Result<Answer, Fault> {
-        let now = self.now.unwrap_or_else(|| core.clock.now());
-        let here = core.here(take, self.now);
-        if take { core.engine.admit(request, now, &here) } else { core.engine.peek(request, now, &here) }
+    fn put<T>(&self, call: impl FnOnce(&Request<'_>) -> T) -> T {
+        if self.fallbacks.is_none() && self.headers.is_empty() && self.params.is_empty() {
+            return call(&self.request);
+        }
+        let own: Option<Vec<&str>> =
+            self.fallbacks.as_ref().map(|own| own.iter().map(|text| &**text).collect());
+        call(&Request {
+            fallbacks: own.as_deref(),
+            headers: &pairs(&self.headers),
+            params: &pairs(&self.params),
+            ..self.request.clone()
+        })
     }
 
     /// The answer as an object, to the arguments that were read.

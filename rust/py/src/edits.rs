@@ -4,6 +4,7 @@ use limen_core::error::Fault;
 use limen_core::period::Duration;
 use limen_core::policy::edit::{CredentialRow, Edit, Entity, KeyRow, LimitRow, NEVER, ProviderConfigRow};
 use limen_core::policy::{Kind, Settings, UnknownPrice, Window};
+use limen_core::routing::rules::{RuleRow, Scope, TargetRow};
 use limen_core::units::{Millis, NanoUsd, Rounding};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -70,6 +71,8 @@ struct KeyItem {
     #[pyo3(item)]
     id: String,
     #[pyo3(item)]
+    name: String,
+    #[pyo3(item)]
     number: u64,
     #[pyo3(item)]
     active: bool,
@@ -87,6 +90,18 @@ struct KeyItem {
     provider_configs: Vec<ConfigItem>,
     #[pyo3(item)]
     mcp_configs: Vec<McpItem>,
+}
+
+#[derive(FromPyObject)]
+struct TargetItem {
+    #[pyo3(item)]
+    provider: Option<String>,
+    #[pyo3(item)]
+    model: Option<String>,
+    #[pyo3(item)]
+    key_id: Option<String>,
+    #[pyo3(item)]
+    weight: f64,
 }
 
 #[derive(FromPyObject)]
@@ -205,6 +220,7 @@ fn key(core: &Core, item: KeyItem) -> PyResult<KeyRow> {
     };
     Ok(KeyRow {
         id: item.id.into(),
+        name: item.name.into(),
         number: item.number,
         active: item.active,
         expires_at: item.expires_at_ms.map_or(NEVER, Millis::new),
@@ -235,13 +251,41 @@ fn optional_text(row: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Box<str
     field::<Option<String>>(row, name).map(|text| text.map(Into::into))
 }
 
+fn rule(row: &Bound<'_, PyDict>) -> PyResult<RuleRow> {
+    let id = || text(row, "scope_id");
+    let target = |item: TargetItem| TargetRow {
+        provider: item.provider.map(Into::into),
+        model: item.model.map(Into::into),
+        key_id: item.key_id.map(Into::into),
+        weight: item.weight,
+    };
+    let fallback = |(provider, model): (String, Option<String>)| (provider.into(), model.map(Into::into));
+    Ok(RuleRow {
+        id: text(row, "id")?,
+        scope: match &*field::<String>(row, "scope")? {
+            "virtual_key" => Scope::VirtualKey(id()?),
+            "team" => Scope::Team(id()?),
+            "customer" => Scope::Customer(id()?),
+            "global" => Scope::Global,
+            _ => return Err(convert::fault("scope", "is not a scope")),
+        },
+        priority: field(row, "priority")?,
+        created: Millis::new(field(row, "created_ms")?),
+        enabled: field(row, "enabled")?,
+        expression: text(row, "cel_expression")?,
+        targets: field::<Vec<TargetItem>>(row, "targets")?.into_iter().map(target).collect(),
+        fallbacks: field::<Vec<_>>(row, "fallbacks")?.into_iter().map(fallback).collect(),
+    })
+}
+
 fn edit(core: &Core, row: &Bound<'_, PyDict>) -> PyResult<Edit> {
     let owned = || limits(field(row, "limits")?);
     Ok(match &*field::<String>(row, "op")? {
         "settings" => Edit::Settings(settings(row)?),
-        "customer" => Edit::Customer { id: text(row, "id")?, limits: owned()? },
+        "customer" => Edit::Customer { id: text(row, "id")?, name: text(row, "name")?, limits: owned()? },
         "team" => Edit::Team {
             id: text(row, "id")?,
+            name: text(row, "name")?,
             customer: optional_text(row, "customer_id")?,
             limits: owned()?,
         },
@@ -261,6 +305,7 @@ fn edit(core: &Core, row: &Bound<'_, PyDict>) -> PyResult<Edit> {
             provider: optional_text(row, "provider")?,
             limits: owned()?,
         },
+        "routing_rule" => Edit::Rule(Box::new(rule(row)?)),
         "delete" => Edit::Delete {
             entity: word(
                 "kind",
@@ -272,6 +317,7 @@ fn edit(core: &Core, row: &Bound<'_, PyDict>) -> PyResult<Edit> {
                     ("provider", Entity::Provider),
                     ("provider_key", Entity::ProviderKey),
                     ("model_config", Entity::ModelConfig),
+                    ("routing_rule", Entity::Rule),
                 ],
             )?,
             id: text(row, "id")?,

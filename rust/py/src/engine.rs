@@ -5,6 +5,7 @@ use std::sync::Arc;
 use limen_core::error::{Code, Fault};
 use limen_core::permit::Handle as PermitHandle;
 use limen_core::policy::Kind;
+use limen_core::units::Millis;
 use limen_core::usage::Usage;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
@@ -15,13 +16,16 @@ use crate::clock::{Clock, ManualClock};
 use crate::convert;
 use crate::core::{Core, PermitText, Secrets, random};
 use crate::limits::{Limit, limits};
-use crate::{ask, batch, edits, json, usage, words};
+use crate::{ask, batch, dry_run, edits, json, usage, words};
 
 /// Decisions over one policy. `limen.Engine` adds the entities; this class knows resolved rows only.
 #[pyclass(frozen, subclass, module = "limen._core")]
 pub(crate) struct Engine {
     pub(crate) core: Arc<Core>,
 }
+
+/// Matches, errors, times over budget, the last error, the last match in ms.
+type RuleHealth = (u64, u64, u64, Option<String>, Option<i64>);
 
 pub(crate) fn flag(value: Option<&Bound<'_, PyAny>>, param: &str) -> PyResult<bool> {
     match value {
@@ -276,6 +280,24 @@ impl Engine {
             Ok((reading.used, reading.held, reading.start.get(), reading.reset.get()))
         };
         limits.iter().map(reading).collect()
+    }
+
+    /// Which rule would bind `request`, a mapping with the argument names of `admit`: (variables, steps, answer). Each step
+    /// is (rule id, result, reason); the answer is that of `peek` under the rule that binds, None where none does. Takes,
+    /// draws and counts nothing. Raises what `admit` raises, and the refusal of a caller who is unknown, missing or blocked.
+    fn trace_rules<'py>(
+        slf: &Bound<'py, Self>,
+        request: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        dry_run::trace_rules(slf, request)
+    }
+
+    /// How the rule `rule_id` fares: matches, errors, times over budget, the last error, the last match in ms. Raises
+    /// NotFoundError.
+    fn rule_health(&self, rule_id: &str) -> PyResult<RuleHealth> {
+        let health = self.ready()?.engine.rule_health(rule_id).map_err(convert::raise)?;
+        let at = health.last_match_at.map(Millis::get);
+        Ok((health.matches, health.errors, health.over_budget, health.last_error, at))
     }
 
     /// The usage of `limit_id` in one `kind` (tokens, requests, budget) to zero in the current window; what is held

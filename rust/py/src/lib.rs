@@ -9,6 +9,7 @@ mod calls;
 mod clock;
 mod convert;
 mod core;
+mod dry_run;
 mod edits;
 mod engine;
 mod fastcall;

@@ -1,8 +1,11 @@
-//! From a request to an answer: identity, access, choice of a target, price, limits.
+//! From a request to an answer: identity, rules, access, choice of a target, price, limits.
 
+mod evaluate;
+mod facts;
 mod once;
 mod order;
 mod refusal;
+mod ruled;
 
 use std::sync::Arc;
 
@@ -13,9 +16,9 @@ use crate::error::{Code, Fault};
 use crate::permit::Handle;
 use crate::policy::{Key, Kind, Policy};
 use crate::request::{Asked, Caller, Request, World};
-use crate::routing::target::{Tape, Target, access, others, stated};
+use crate::routing::target::{Tape, Target, access, open_key, others, stated};
 use crate::units::Millis;
-use refusal::{denial_by, exclusion};
+use refusal::{LeftOut, denial_by, exclusion};
 
 /// Who was found to be calling.
 struct Identity<'p> {
@@ -30,6 +33,16 @@ impl Identity<'_> {
     fn credential(&self) -> [i64; 2] {
         [self.key.map_or(0, |key| key.serial as i64), self.credential]
     }
+}
+
+/// Where a request says that it wants to go.
+#[derive(Clone, Copy)]
+struct Incoming<'a> {
+    /// The provider; "" where the choice is ours.
+    provider: &'a str,
+    model: &'a str,
+    /// Where the model begins in the text that the request gives.
+    from: usize,
 }
 
 /// What one pass over the targets came to.
@@ -102,9 +115,21 @@ impl Engine {
         Ok(self.decide(request, now, world, false))
     }
 
+    #[inline(always)]
+    fn decide<W: World>(&self, request: &Request<'_>, now: Millis, world: &W, take: bool) -> Answer {
+        self.decide_by(request, now, world, take, |decision| self.attempt(decision))
+    }
+
     /// A refusal by limits is looked at once more, on fresh reads and the fine clock, after overdue permits were swept.
     #[inline(always)]
-    fn decide(&self, request: &Request<'_>, now: Millis, world: &impl World, take: bool) -> Answer {
+    fn decide_by<W: World>(
+        &self,
+        request: &Request<'_>,
+        now: Millis,
+        world: &W,
+        take: bool,
+        mut attempt: impl FnMut(&mut Decision<'_, '_, W>) -> Outcome,
+    ) -> Answer {
         let mut tape = Tape::new(world);
         let mut now = now;
         let mut looked_again = false;
@@ -127,7 +152,7 @@ impl Engine {
                 refused: false,
                 grant: None,
             };
-            match (self.attempt(&mut decision), decision.grant.take()) {
+            match (attempt(&mut decision), decision.grant.take()) {
                 (Outcome::Permit, Some(grant)) => return Answer::Permit(grant),
                 (Outcome::Denial(denial), _) => return Answer::Denial(denial),
                 _ if decision.refused => {
@@ -185,14 +210,23 @@ impl Engine {
             }
         }
         let Some(model) = request.model else { return self.tool_alone(decision) };
-        let (name, from) = stated(policy, request, model);
-        match (decision.identity.key, name) {
-            (Some(key), "") => self.drawn(decision, key, model),
-            _ => self.by_name(decision, name, &model[from..], from),
+        let incoming = Incoming::new(policy, request, model);
+        match &policy.rules {
+            None => self.without_rule(decision, incoming),
+            Some(rules) => self.by_rules(decision, rules, incoming),
         }
     }
 
-    /// A tool without a model: no provider and no model takes part.
+    /// No rule holds, or there is none.
+    #[inline(always)]
+    fn without_rule<W: World>(&self, decision: &mut Decision<'_, '_, W>, incoming: Incoming<'_>) -> Outcome {
+        match (decision.identity.key, incoming.provider) {
+            (Some(key), "") => self.drawn(decision, key, incoming.model),
+            _ => self.by_name(decision, incoming),
+        }
+    }
+
+    /// A tool without a model: no provider and no model takes part, and so no rule.
     fn tool_alone<W: World>(&self, decision: &mut Decision<'_, '_, W>) -> Outcome {
         let asked = Asked { guess: false, ..decision.request.asked };
         let target = Target {
@@ -202,6 +236,7 @@ impl Engine {
             text: ModelText::None,
             config: None,
             after: usize::MAX,
+            pinned: None,
         };
         let mut lines = Lines::default();
         let key = decision.identity.key.map(|key| &**key);
@@ -219,12 +254,13 @@ impl Engine {
     ) -> Tried {
         let policy = decision.policy;
         let key = decision.identity.key.map(|key| &**key);
-        let key_id = match key {
-            None => None,
-            Some(key) => match access(policy, key, target, decision.request, decision.tape) {
-                Ok(key_id) => key_id,
-                Err(reason) => return cannot_serve(exclusion(target, None, reason), None),
-            },
+        let allowed = match key {
+            None => open_key(policy, target, decision.request),
+            Some(key) => access(policy, key, target, decision.request, decision.tape),
+        };
+        let key_id = match allowed {
+            Ok(key_id) => key_id,
+            Err(reason) => return cannot_serve(exclusion(target, None, reason), None),
         };
         let mut lines = Lines::default();
         self.line_up(&mut lines, policy, key, target.provider, Some(target.model));
@@ -290,6 +326,14 @@ impl Engine {
     }
 }
 
+impl<'a> Incoming<'a> {
+    #[inline(always)]
+    fn new(policy: &Policy, request: &Request<'a>, model: &'a str) -> Incoming<'a> {
+        let (provider, from) = stated(policy, request, model);
+        Incoming { provider, model: &model[from..], from }
+    }
+}
+
 impl<W: World> Decision<'_, '_, W> {
     /// The number of a provider by its name. Those that the key may use are looked at first: they are few.
     #[inline(always)]
@@ -344,6 +388,7 @@ fn grant(
         held_nano_usd: amount.nano,
         held_reason: amount.reason,
         expires_at,
+        ruling: None,
         peeked: Box::default(),
     }
 }
@@ -358,7 +403,11 @@ impl Tried {
         match self {
             Tried::Permit => Outcome::Permit,
             Tried::Denial(denial) => Outcome::Denial(denial),
-            Tried::CannotServe(found) => Outcome::Denial(Box::new(denial_by(vec![found.0], found.1).plain())),
+            Tried::CannotServe(found) => {
+                let mut left_out = LeftOut::default();
+                left_out.add(*found);
+                Outcome::Denial(Box::new(denial_by(left_out, 1).plain()))
+            }
             Tried::Outdated => Outcome::Outdated,
         }
     }

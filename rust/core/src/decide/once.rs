@@ -58,7 +58,8 @@ impl Engine {
 }
 
 /// One number for what makes two requests the same: provider, model, type and amounts as given; and the fallbacks, into
-/// which the permit's answer points.
+/// which the permit's answer points. Headers and params, which rules read, are no part of it: who sends a request again
+/// sends it with another date and another trace, and gets the permit that it has.
 fn digest(request: &Request<'_>) -> u64 {
     let asked = &request.asked;
     let mut bytes = Vec::with_capacity(128);

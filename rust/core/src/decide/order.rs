@@ -1,12 +1,23 @@
 //! In which order targets are tried: the one that is stated or drawn, those that stand by, the request's fallbacks.
 
-use super::refusal::denial_by;
-use super::{Decision, Outcome, Tried};
+use super::refusal::{LeftOut, denial_by};
+use super::{Decision, Incoming, Outcome, Tried};
 use crate::answer::{Exclusion, ModelText, Reason};
 use crate::engine::Engine;
 use crate::policy::Key;
 use crate::request::World;
-use crate::routing::target::{Drawing, Target, fallback, ranked};
+use crate::routing::target::{Drawing, Target, closed_to, fallback, ranked};
+
+/// A choice among the configs of a key.
+#[derive(Clone, Copy)]
+pub(super) struct Choice<'a> {
+    pub(super) model: &'a str,
+    pub(super) text: ModelText,
+    /// Whether whoever else could be tried is for the same model.
+    pub(super) model_is_shared: bool,
+    /// Whether configs of weight 0, which are never drawn, stand by: for nobody who brings fallbacks along.
+    pub(super) stand_by: bool,
+}
 
 impl Engine {
     /// The provider is stated, or nobody has to be asked which: try it, then the request's own fallbacks.
@@ -14,28 +25,29 @@ impl Engine {
     pub(super) fn by_name<W: World>(
         &self,
         decision: &mut Decision<'_, '_, W>,
-        name: &str,
-        model: &str,
-        from: usize,
+        incoming: Incoming<'_>,
     ) -> Outcome {
         let target = Target {
-            provider: decision.provider(name),
-            name,
-            model,
-            text: ModelText::Requested(from),
+            provider: decision.provider(incoming.provider),
+            name: incoming.provider,
+            model: incoming.model,
+            text: ModelText::Requested(incoming.from),
             config: None,
             after: 0,
+            pinned: None,
         };
         let own = decision.request.fallbacks.unwrap_or(&[]);
         match self.try_target(decision, &target, own.is_empty()) {
             Tried::CannotServe(found) if !own.is_empty() => {
-                self.fall_back(decision, from, vec![found.0], found.1)
+                let mut left_out = LeftOut::default();
+                left_out.add(*found);
+                self.fall_back(decision, incoming.from, left_out)
             }
             other => other.into_outcome(),
         }
     }
 
-    /// No provider is stated: draw among the key's configs that can serve.
+    /// No provider is stated: draw among the key's configs, then try the request's own fallbacks.
     #[inline(always)]
     pub(super) fn drawn<W: World>(
         &self,
@@ -43,46 +55,64 @@ impl Engine {
         key: &Key,
         model: &str,
     ) -> Outcome {
-        let policy = decision.policy;
         let own = decision.request.fallbacks;
-        let model_is_shared = own.is_none_or(<[&str]>::is_empty);
-        let mut drawing = Drawing::new(key, model);
-        let mut excluded = Vec::new();
-        let mut fits = None;
+        let choice = Choice {
+            model,
+            text: ModelText::Requested(0),
+            model_is_shared: own.is_none_or(<[&str]>::is_empty),
+            stand_by: own.is_none(),
+        };
+        let mut left_out = LeftOut::default();
+        if let Some(outcome) = self.choose(decision, key, choice, &mut left_out) {
+            return outcome.with_excluded(left_out.excluded);
+        }
+        if own.is_some_and(|own| !own.is_empty()) {
+            return self.fall_back(decision, 0, left_out);
+        }
+        let of = left_out.excluded.len();
+        Outcome::Denial(Box::new(denial_by(left_out, of)))
+    }
+
+    /// Draw among the key's configs that can serve. None where none can: then they are among those left out.
+    #[inline(always)]
+    pub(super) fn choose<W: World>(
+        &self,
+        decision: &mut Decision<'_, '_, W>,
+        key: &Key,
+        choice: Choice<'_>,
+        left_out: &mut LeftOut,
+    ) -> Option<Outcome> {
+        let policy = decision.policy;
+        let Choice { model, text, model_is_shared, stand_by } = choice;
         let target = |place: usize| {
             let provider = key.configs[place].provider;
             Target {
                 provider: Some(provider),
                 name: &policy.providers.list[provider as usize].name,
                 model,
-                text: ModelText::Requested(0),
+                text,
                 config: Some(place),
                 after: 0,
+                pinned: None,
             }
         };
+        let mut drawing = Drawing::new(key, closed_to(key, model));
         while let Some(place) = drawing.next(decision.request.sticky, decision.tape) {
             match self.try_target(decision, &target(place), model_is_shared) {
-                Tried::CannotServe(found) => {
-                    excluded.push(found.0);
-                    fits = fits.or(found.1);
-                }
-                other => return other.into_outcome().with_excluded(excluded),
+                Tried::CannotServe(found) => left_out.add(*found),
+                other => return Some(other.into_outcome()),
             }
             drawing.leave_out(place);
         }
-        if own.is_none() {
-            // Weight 0 is never drawn, and stands by.
+        if stand_by {
             for standby in ranked(policy, key).into_iter().filter(|config| config.weight == Some(0.0)) {
                 if !standby.models.allows(model) {
                     continue;
                 }
                 let place = key.configs.iter().position(|config| config.id == standby.id);
                 match self.try_target(decision, &target(place.unwrap_or(0)), model_is_shared) {
-                    Tried::CannotServe(found) => {
-                        excluded.push(found.0);
-                        fits = fits.or(found.1);
-                    }
-                    other => return other.into_outcome().with_excluded(excluded),
+                    Tried::CannotServe(found) => left_out.add(*found),
+                    other => return Some(other.into_outcome()),
                 }
             }
         }
@@ -90,11 +120,10 @@ impl Engine {
             let reason = match config.weight {
                 _ if !config.models.allows(model) => Reason::ModelBlocked,
                 None => Reason::NoWeight,
-                // It stands by for nobody who brings fallbacks along.
-                Some(0.0) if own.is_some() => Reason::NoWeight,
+                Some(0.0) if !stand_by => Reason::NoWeight,
                 Some(_) => continue,
             };
-            excluded.push(Exclusion {
+            left_out.excluded.push(Exclusion {
                 provider: policy.providers.list[config.provider as usize].name.clone(),
                 model: model.into(),
                 key_id: None,
@@ -102,10 +131,7 @@ impl Engine {
                 limits: Vec::new(),
             });
         }
-        if own.is_some_and(|own| !own.is_empty()) {
-            return self.fall_back(decision, 0, excluded, fits);
-        }
-        Outcome::Denial(Box::new(denial_by(excluded, fits)))
+        None
     }
 
     /// Try the request's own fallbacks in order.
@@ -113,19 +139,16 @@ impl Engine {
         &self,
         decision: &mut Decision<'_, '_, W>,
         from: usize,
-        mut excluded: Vec<Exclusion>,
-        mut fits: Option<i64>,
+        mut left_out: LeftOut,
     ) -> Outcome {
         for index in 0..decision.request.fallbacks.map_or(0, <[&str]>::len) {
             let target = fallback(decision.policy, decision.request, index, from);
             match self.try_target(decision, &target, false) {
-                Tried::CannotServe(found) => {
-                    excluded.push(found.0);
-                    fits = fits.or(found.1);
-                }
-                other => return other.into_outcome().with_excluded(excluded),
+                Tried::CannotServe(found) => left_out.add(*found),
+                other => return other.into_outcome().with_excluded(left_out.excluded),
             }
         }
-        Outcome::Denial(Box::new(denial_by(excluded, fits)))
+        let of = left_out.excluded.len();
+        Outcome::Denial(Box::new(denial_by(left_out, of)))
     }
 }

@@ -16,9 +16,25 @@ pub(super) fn exclusion(target: &Target<'_>, key_id: Option<Arc<str>>, reason: R
     }
 }
 
-/// Nobody could serve: what the first target that limits refuse says; where limits refuse none, what says most about
-/// why.
-pub(super) fn denial_by(excluded: Vec<Exclusion>, fits: Option<i64>) -> Denial {
+/// Targets that were tried and could not serve.
+#[derive(Default)]
+pub(super) struct LeftOut {
+    /// In the order in which they were tried.
+    pub(super) excluded: Vec<Exclusion>,
+    /// Output tokens that would fit at the first of them that said so.
+    fits: Option<i64>,
+}
+
+impl LeftOut {
+    pub(super) fn add(&mut self, (exclusion, fits): (Exclusion, Option<i64>)) {
+        self.excluded.push(exclusion);
+        self.fits = self.fits.or(fits);
+    }
+}
+
+/// Nobody could serve: what the first of `of` that limits refuse says; where limits refuse none of them, what says most
+/// about why.
+pub(super) fn denial_by(left_out: LeftOut, of: usize) -> Denial {
     const TELLING: [Reason; 6] = [
         Reason::Limits,
         Reason::PriceUnknown,
@@ -27,13 +43,16 @@ pub(super) fn denial_by(excluded: Vec<Exclusion>, fits: Option<i64>) -> Denial {
         Reason::ModelBlocked,
         Reason::ProviderBlocked,
     ];
-    let first =
-        TELLING.iter().find_map(|reason| excluded.iter().find(|exclusion| exclusion.reason == *reason));
-    let Some(first) = first else { return Denial::new(Code::ProviderBlocked) };
-    let code = if first.reason == Reason::Limits { code_of(&first.limits) } else { first.reason.code() };
+    let LeftOut { excluded, fits } = left_out;
+    let told = &excluded[..of.min(excluded.len())];
+    let first = TELLING.iter().find_map(|reason| told.iter().find(|exclusion| exclusion.reason == *reason));
+    let (code, limits) = match first {
+        None => (Code::ProviderBlocked, Vec::new()),
+        Some(first) if first.reason == Reason::Limits => (code_of(&first.limits), first.limits.clone()),
+        Some(first) => (first.reason.code(), Vec::new()),
+    };
     // The first target to have room again serves.
     let limited = excluded.iter().filter(|target| target.reason == Reason::Limits);
     let wait_ms = limited.filter_map(|target| longest_wait(&target.limits)).min();
-    let limits = first.limits.clone();
     Denial { code, limits, fits, excluded, wait_ms }
 }

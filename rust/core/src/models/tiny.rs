@@ -37,17 +37,18 @@ pub(super) fn limit(id: &str, kind: Kind, limit: i64, per: &str, window: Window)
 }
 
 pub(super) fn team(id: &str, customer: Option<&str>, limits: Vec<LimitRow>) -> Edit {
-    Edit::Team { id: id.into(), customer: customer.map(Into::into), limits }
+    Edit::Team { id: id.into(), name: id.into(), customer: customer.map(Into::into), limits }
 }
 
 pub(super) fn customer(id: &str, limits: Vec<LimitRow>) -> Edit {
-    Edit::Customer { id: id.into(), limits }
+    Edit::Customer { id: id.into(), name: id.into(), limits }
 }
 
 /// A key that may call any tool.
 pub(super) fn key(id: &str, team: Option<&str>, customer: Option<&str>, limits: Vec<LimitRow>) -> Edit {
     Edit::VirtualKey(Box::new(KeyRow {
         id: id.into(),
+        name: id.into(),
         number: crate::sync::next_number(),
         active: true,
         expires_at: NEVER,
@@ -93,6 +94,8 @@ pub(super) fn outcome(engine: &Engine, key: KeyHandle, nano: i64, now: i64) -> R
         request_type: RequestType::default(),
         asked: Asked::new(&amounts, RequestType::default()).expect("good amounts"),
         mcp_tool: Some("tool/call"),
+        headers: &[],
+        params: &[],
         fallbacks: None,
         sticky: None,
         id: None,

@@ -15,6 +15,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::arena::Slot;
 use crate::period::Duration;
+use crate::routing::rules::RuleSet;
 use crate::routing::sampler::Sampler;
 use crate::units::Millis;
 use credentials::{Credentials, Known};
@@ -278,6 +279,8 @@ pub(crate) struct Key {
     /// The number of its row: tells this key from another that gets its place, or its id, later.
     pub(crate) serial: u64,
     pub(crate) id: Arc<str>,
+    /// For rules.
+    pub(crate) name: Box<str>,
     pub(crate) active: bool,
     /// The end of time where it does not expire.
     pub(crate) expires_at: Millis,
@@ -304,6 +307,9 @@ impl Key {
 /// A team, resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct Team {
+    pub(crate) id: Arc<str>,
+    /// For rules.
+    pub(crate) name: Box<str>,
     pub(crate) customer: Option<u32>,
     pub(crate) limits: Limits,
 }
@@ -311,6 +317,9 @@ pub(crate) struct Team {
 /// A customer, resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct Customer {
+    pub(crate) id: Arc<str>,
+    /// For rules.
+    pub(crate) name: Box<str>,
     pub(crate) limits: Limits,
 }
 
@@ -363,6 +372,8 @@ pub(crate) struct Policy {
     pub(crate) customers: Table<Arc<Customer>, 6>,
     pub(crate) providers: Arc<Providers>,
     pub(crate) models: Arc<Map<Box<str>, ModelLimits>>,
+    /// None where there is no rule.
+    pub(crate) rules: Option<Arc<RuleSet>>,
 }
 
 impl Policy {
@@ -371,5 +382,14 @@ impl Policy {
     pub(crate) fn provider(&self, name: &str) -> Option<u32> {
         let number = *self.providers.by_name.get(name)?;
         (self.providers.list[number as usize].named).then_some(number)
+    }
+
+    /// The team of a key, and the customer: the team's, or the key's own.
+    #[inline(always)]
+    pub(crate) fn above(&self, key: &Key) -> (Option<&Team>, Option<&Customer>) {
+        let team = key.team.and_then(|team| self.teams.get(team));
+        let customer = key.customer.or_else(|| team.and_then(|team| team.customer));
+        let customer = customer.and_then(|customer| self.customers.get(customer));
+        (team.map(|team| &**team), customer.map(|customer| &**customer))
     }
 }

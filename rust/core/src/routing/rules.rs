@@ -6,8 +6,13 @@
 
 use std::sync::Arc;
 
-use super::cel::{Expression, Facts, Refused, Text, Why};
+use smallvec::SmallVec;
+
+use super::cel::{Expression, Facts, Failure, Refused, Text, Why};
 use super::health::{Counters, Health};
+use super::sampler::Sampler;
+use super::target::Lots;
+use crate::answer::Ruling;
 use crate::policy::Map;
 use crate::units::Millis;
 
@@ -37,6 +42,18 @@ pub struct TargetRow {
     pub weight: f64,
 }
 
+/// A provider, and a model where it is not the request's.
+pub type Fallback = (Box<str>, Option<Box<str>>);
+
+impl TargetRow {
+    fn identity(&self) -> u64 {
+        let parts = [&self.provider, &self.model, &self.key_id];
+        // No name holds a control character: the parts cannot run into each other.
+        let text = parts.map(|part| part.as_deref().unwrap_or_default()).join("\n");
+        rapidhash::v3::rapidhash_v3(text.as_bytes())
+    }
+}
+
 /// A rule as it is wanted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleRow {
@@ -54,8 +71,8 @@ pub struct RuleRow {
     pub expression: Box<str>,
     /// Where they go.
     pub targets: Vec<TargetRow>,
-    /// Where they go where no target can serve: a provider, and a model where it is not the request's.
-    pub fallbacks: Vec<(Box<str>, Option<Box<str>>)>,
+    /// Where they go where no target can serve, in order.
+    pub fallbacks: Vec<Fallback>,
 }
 
 /// A rule, ready to be asked.
@@ -64,9 +81,53 @@ pub struct Rule {
     row: RuleRow,
     condition: Arc<Expression>,
     counters: Arc<Counters>,
+    /// Draws among the targets; None where there is no choice.
+    sampler: Option<Sampler>,
+    /// What each target is to sticky keys, wherever it stands and whatever it weighs.
+    identities: Box<[u64]>,
+    /// Whether it sends every request that it matches to one and the same model.
+    one_model: bool,
+    /// What it says by each of its targets, then by each of its fallbacks.
+    rulings: Box<[Arc<Ruling>]>,
 }
 
 impl Rule {
+    fn new(row: RuleRow, condition: Arc<Expression>, counters: Arc<Counters>) -> Rule {
+        let weights: Vec<f64> = row.targets.iter().map(|target| target.weight).collect();
+        let model = row.targets.first().and_then(|target| target.model.as_ref());
+        let one_model =
+            row.fallbacks.is_empty() && row.targets.iter().all(|target| target.model.as_ref() == model);
+        let (rule_id, fallbacks): (Arc<str>, Arc<[_]>) = (Arc::from(&*row.id), Arc::from(&row.fallbacks[..]));
+        let ruling = |model: &Option<Box<str>>, next| {
+            let (rule_id, fallbacks) = (rule_id.clone(), fallbacks.clone());
+            Arc::new(Ruling { rule_id, model: model.clone(), fallbacks, next })
+        };
+        let of_targets = row.targets.iter().map(|target| ruling(&target.model, 0));
+        let of_fallbacks = row.fallbacks.iter().zip(1..).map(|((_, model), next)| ruling(model, next));
+        Rule {
+            rulings: of_targets.chain(of_fallbacks).collect(),
+            // Weights were checked with the whole batch.
+            sampler: if weights.len() > 1 { Sampler::new(&weights).ok() } else { None },
+            identities: row.targets.iter().map(TargetRow::identity).collect(),
+            one_model,
+            row,
+            condition,
+            counters,
+        }
+    }
+
+    pub(crate) fn of_target(&self, place: usize) -> &Arc<Ruling> {
+        &self.rulings[place]
+    }
+
+    pub(crate) fn of_fallback(&self, place: usize) -> &Arc<Ruling> {
+        &self.rulings[self.row.targets.len() + place]
+    }
+
+    pub(crate) fn has_one_model(&self) -> bool {
+        self.one_model
+    }
+
     /// What was wanted.
     #[must_use]
     pub fn row(&self) -> &RuleRow {
@@ -80,6 +141,24 @@ impl Rule {
     }
 }
 
+impl Lots for Rule {
+    fn count(&self) -> usize {
+        self.row.targets.len()
+    }
+
+    fn is_drawable(&self, _: usize) -> bool {
+        true
+    }
+
+    fn identity(&self, place: usize) -> u64 {
+        self.identities[place]
+    }
+
+    fn sampler(&self) -> Option<&Sampler> {
+        self.sampler.as_ref()
+    }
+}
+
 /// Who asks: ids, and "" for what there is not.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asking<'a> {
@@ -89,6 +168,29 @@ pub struct Asking<'a> {
     pub team: &'a str,
     /// Its team's customer, or its own.
     pub customer: &'a str,
+}
+
+/// What asking the rules came to. Nothing is counted before [`Met::count`]: a decision may be made twice before it is
+/// answered once.
+#[derive(Debug)]
+pub struct Met<'a> {
+    /// The rule that binds.
+    pub rule: Option<&'a Arc<Rule>>,
+    /// Those before it that have no value.
+    failed: SmallVec<[(&'a Arc<Rule>, Failure); 4]>,
+}
+
+impl Met<'_> {
+    /// Let it show in the health of the rules.
+    #[inline]
+    pub fn count(&self, now: Millis) {
+        for (rule, failure) in &self.failed {
+            rule.counters.failed(*failure);
+        }
+        if let Some(rule) = self.rule {
+            rule.counters.matched(now);
+        }
+    }
 }
 
 /// What became of one rule.
@@ -200,11 +302,11 @@ impl RuleSet {
             let old = before.and_then(|before| self.open(&mut touched, &before).remove(&id));
             let rule = match old {
                 Some(old) if old.row.expression == row.expression => {
-                    Rule { row, condition: old.condition.clone(), counters: old.counters.clone() }
+                    Rule::new(row, old.condition.clone(), old.counters.clone())
                 }
                 _ => {
                     let condition = Expression::new(&row.expression).map_err(|refused| (number, refused))?;
-                    Rule { row, condition: Arc::new(condition), counters: Arc::default() }
+                    Rule::new(row, Arc::new(condition), Arc::default())
                 }
             };
             self.open(&mut touched, &scope).insert(id, Arc::new(rule));
@@ -222,8 +324,7 @@ impl RuleSet {
         scope: &Scope,
     ) -> &'a mut Map<Box<str>, Arc<Rule>> {
         touched.entry(scope.clone()).or_insert_with(|| {
-            let rules = self.of(scope).map_or(&[][..], |ordered| &ordered.rules);
-            rules.iter().map(|rule| (rule.row.id.clone(), rule.clone())).collect()
+            self.rules_of(scope).iter().map(|rule| (rule.row.id.clone(), rule.clone())).collect()
         })
     }
 
@@ -264,32 +365,36 @@ impl RuleSet {
         named.into_iter().flatten().chain([&self.global])
     }
 
-    /// The first rule that holds; it and those that have no value are counted.
+    /// The first rule that holds.
     #[inline]
-    pub fn first<F: Facts + ?Sized>(
-        &self,
-        asking: &Asking<'_>,
-        facts: &F,
-        now: Millis,
-    ) -> Option<&Arc<Rule>> {
+    pub fn first<F: Facts + ?Sized>(&self, asking: &Asking<'_>, facts: &F) -> Met<'_> {
         let (model, provider) = (facts.text(Text::Model), facts.text(Text::Provider));
+        let mut met = Met { rule: None, failed: SmallVec::new() };
         for rule in self.met(asking).flat_map(|ordered| ordered.about(model, provider)) {
             match rule.condition.holds(facts) {
                 Ok(true) => {
-                    rule.counters.matched(now);
-                    return Some(rule);
+                    met.rule = Some(rule);
+                    break;
                 }
                 Ok(false) => {}
-                Err(failure) => rule.counters.failed(failure),
+                Err(failure) => met.failed.push((rule, failure)),
             }
         }
-        None
+        met
     }
 
-    /// Every rule up to the first that holds, with what became of it. Nothing is counted.
-    pub fn trace<F: Facts + ?Sized>(&self, asking: &Asking<'_>, facts: &F) -> Vec<(&Arc<Rule>, Outcome)> {
-        let mut found = Vec::new();
-        for rule in self.met(asking).flat_map(|ordered| &ordered.rules) {
+    /// Every rule up to the first that holds, whatever the index says of it, with what becomes of it in its turn. Nothing
+    /// is counted.
+    pub fn trace<'a, F: Facts + ?Sized>(
+        &'a self,
+        asking: &Asking<'_>,
+        facts: &'a F,
+    ) -> impl Iterator<Item = (&'a Arc<Rule>, Outcome)> {
+        let mut is_over = false;
+        self.met(asking).flat_map(|ordered| &ordered.rules).map_while(move |rule| {
+            if is_over {
+                return None;
+            }
             let outcome = match rule.row.enabled.then(|| rule.condition.holds(facts)) {
                 None => Outcome::Disabled,
                 Some(Ok(true)) => Outcome::Match,
@@ -303,13 +408,25 @@ impl RuleSet {
                     }
                 }
             };
-            let ends = outcome == Outcome::Match;
-            found.push((rule, outcome));
-            if ends {
-                break;
-            }
-        }
-        found
+            is_over = outcome == Outcome::Match;
+            Some((rule, outcome))
+        })
+    }
+
+    /// The rules of a scope, in their order.
+    pub(crate) fn rules_of(&self, scope: &Scope) -> &[Arc<Rule>] {
+        self.of(scope).map_or(&[], |ordered| &ordered.rules)
+    }
+
+    /// Whether there is a rule of this id.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.scopes.contains_key(id)
+    }
+
+    /// Whether there is no rule.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.scopes.is_empty()
     }
 
     /// A rule by its id.

@@ -46,6 +46,8 @@ pub(crate) struct Target<'a> {
     pub(crate) config: Option<usize>,
     /// How many of the request's fallbacks have been tried when this one is.
     pub(crate) after: usize,
+    /// The one provider key that may serve; None: any that the key may use.
+    pub(crate) pinned: Option<&'a str>,
 }
 
 /// The provider that a request states, by its field or in its model's text, and where the model begins. A prefix is one
@@ -74,7 +76,15 @@ pub(crate) fn fallback<'a>(policy: &Policy, request: &Request<'a>, index: usize,
     } else {
         (model, ModelText::Fallback { index, from: name.len() + 1 })
     };
-    Target { provider: policy.provider(name), name, model, text, config: None, after: index + 1 }
+    Target {
+        provider: policy.provider(name),
+        name,
+        model,
+        text,
+        config: None,
+        after: index + 1,
+        pinned: None,
+    }
 }
 
 /// Whether a key may call a target, and with which of the provider's keys.
@@ -95,7 +105,11 @@ pub(crate) fn access<W: World>(
             reason = if reason == Reason::ProviderBlocked { Reason::ModelBlocked } else { reason };
             continue;
         }
-        match provider_key(policy, config, target.model, request, tape) {
+        let key_id = match target.pinned {
+            None => provider_key(policy, config, target.model, request, tape),
+            Some(id) => pinned_key(policy, provider, &config.keys, target.model, request.asked.batch, id),
+        };
+        match key_id {
             Ok(key_id) => return Ok(key_id),
             Err(closed) => reason = closed,
         }
@@ -103,11 +117,34 @@ pub(crate) fn access<W: World>(
     Err(reason)
 }
 
-/// Whether one of the provider's keys may be drawn for a call.
+/// With which key a target is called by somebody who has no virtual key, and so may use any.
+pub(crate) fn open_key(
+    policy: &Policy,
+    target: &Target<'_>,
+    request: &Request<'_>,
+) -> Result<Option<Arc<str>>, Reason> {
+    let (Some(id), Some(provider)) = (target.pinned, target.provider) else { return Ok(None) };
+    pinned_key(policy, provider, &KeyChoice::Every, target.model, request.asked.batch, id)
+}
+
+/// The key that a rule names, if it may serve: whatever it weighs, since it is in no draw.
+fn pinned_key(
+    policy: &Policy,
+    provider: u32,
+    choice: &KeyChoice,
+    model: &str,
+    batch: bool,
+    id: &str,
+) -> Result<Option<Arc<str>>, Reason> {
+    let keys = &policy.providers.list[provider as usize].keys;
+    let pinned = keys.iter().find(|key| *key.id == *id && serves(key, choice, model, batch));
+    pinned.map(|key| Some(key.id.clone())).ok_or(Reason::NoKey)
+}
+
+/// Whether one of the provider's keys may be used for a call.
 #[inline(always)]
 fn serves(key: &ProviderKey, choice: &KeyChoice, model: &str, batch: bool) -> bool {
     key.enabled
-        && key.weight > Some(0.0)
         && key.models.allows(model)
         && (key.batch || !batch)
         && match choice {
@@ -120,7 +157,7 @@ fn serves(key: &ProviderKey, choice: &KeyChoice, model: &str, batch: bool) -> bo
 fn is_open(policy: &Policy, config: &ProviderConfig, model: &str, batch: bool) -> bool {
     let keys = &policy.providers.list[config.provider as usize].keys;
     (keys.is_empty() && config.keys == KeyChoice::Every)
-        || keys.iter().any(|key| serves(key, &config.keys, model, batch))
+        || keys.iter().any(|key| key.weight > Some(0.0) && serves(key, &config.keys, model, batch))
 }
 
 /// One of the provider's keys that the config may use, by weight; none where the provider has none registered.
@@ -172,20 +209,51 @@ fn pick<W: World>(
     }
 }
 
-/// The order in which a key's configs are tried where no provider is stated: drawn by weight, without return.
-pub(crate) struct Drawing<'k> {
-    key: &'k Key,
-    /// Configs out of the draw: tried before, or not for this model.
+/// What is drawn from: the configs of a key, the targets of a rule.
+pub(crate) trait Lots {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// Whether this one has a weight above zero.
+    fn is_drawable(&self, place: usize) -> bool;
+    /// What it is to sticky keys.
+    fn identity(&self, place: usize) -> u64;
+    /// Draws among them; None where there is no choice.
+    fn sampler(&self) -> Option<&Sampler>;
+}
+
+impl Lots for Key {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.configs.len()
+    }
+
+    #[inline(always)]
+    fn is_drawable(&self, place: usize) -> bool {
+        self.configs[place].weight > Some(0.0)
+    }
+
+    #[inline(always)]
+    fn identity(&self, place: usize) -> u64 {
+        self.configs[place].id as u64
+    }
+
+    #[inline(always)]
+    fn sampler(&self) -> Option<&Sampler> {
+        self.sampler.as_ref()
+    }
+}
+
+/// The order in which lots are tried: drawn by weight, without return.
+pub(crate) struct Drawing<'k, L> {
+    lots: &'k L,
+    /// Those out of the draw: tried before, or not for this model.
     out: SmallVec<[usize; 8]>,
     left: Option<std::borrow::Cow<'k, Sampler>>,
 }
 
-impl<'k> Drawing<'k> {
-    pub(crate) fn new(key: &'k Key, model: &str) -> Drawing<'k> {
-        let places = 0..key.configs.len();
-        let out: SmallVec<[usize; 8]> =
-            places.filter(|place| !key.configs[*place].models.allows(model)).collect();
-        let mut drawing = Drawing { key, out, left: key.sampler.as_ref().map(std::borrow::Cow::Borrowed) };
+impl<'k, L: Lots> Drawing<'k, L> {
+    pub(crate) fn new(lots: &'k L, out: SmallVec<[usize; 8]>) -> Drawing<'k, L> {
+        let mut drawing = Drawing { lots, out, left: lots.sampler().map(std::borrow::Cow::Borrowed) };
         if !drawing.out.is_empty() {
             drawing.shrink();
         }
@@ -197,20 +265,20 @@ impl<'k> Drawing<'k> {
             self.left.as_ref().and_then(|left| left.without(&self.out).ok()).map(std::borrow::Cow::Owned);
     }
 
-    /// The next config to try.
+    /// The next one to try.
     pub(crate) fn next<W: World>(&mut self, sticky: Option<&str>, tape: &mut Tape<'_, W>) -> Option<usize> {
-        let configs = &self.key.configs;
-        let mut drawable = (0..configs.len())
-            .filter(|place| configs[*place].weight > Some(0.0) && !self.out.contains(place));
+        let lots = self.lots;
+        let mut drawable =
+            (0..lots.count()).filter(|place| lots.is_drawable(*place) && !self.out.contains(place));
         let place = match (drawable.next(), drawable.next()) {
             (None, _) => return None,
             (Some(only), None) => only,
-            _ => pick(self.left.as_ref()?, sticky, tape, |place| configs[place].id as u64),
+            _ => pick(self.left.as_ref()?, sticky, tape, |place| lots.identity(place)),
         };
         Some(place)
     }
 
-    /// Leave a config out of further draws.
+    /// Leave one out of further draws.
     pub(crate) fn leave_out(&mut self, place: usize) {
         self.out.push(place);
         self.shrink();
@@ -232,6 +300,11 @@ pub(crate) fn others(policy: &Policy, key: &Key, model: &str, batch: bool, chose
         }
     }
     Fallbacks::Others(others)
+}
+
+/// The configs of a key that are in no draw for a model.
+pub(crate) fn closed_to(key: &Key, model: &str) -> SmallVec<[usize; 8]> {
+    (0..key.configs.len()).filter(|place| !key.configs[*place].models.allows(model)).collect()
 }
 
 /// Configs that have a weight, by weight descending, then by the provider's name.

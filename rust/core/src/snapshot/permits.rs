@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bytes::{Rest, put, put_text};
-use crate::answer::{Fallbacks, Grant, HeldReason, ModelText, ProviderText};
+use crate::answer::{Fallbacks, Grant, HeldReason, ModelText, ProviderText, Ruling};
 use crate::ids::Known;
 use crate::period::Epoch;
 use crate::permit::{Handle, Kept, State};
@@ -84,6 +84,7 @@ fn write_grant(row: &mut Vec<u8>, grant: &Grant, name: impl Fn(u32) -> Arc<str>)
         ModelText::None => (0, 0, 0),
         ModelText::Requested(from) => (1, 0, from),
         ModelText::Fallback { index, from } => (2, index, from),
+        ModelText::Ruled => (3, 0, 0),
     };
     let most = grant.max_output_tokens.unwrap_or(-1);
     for number in [
@@ -115,7 +116,33 @@ fn write_grant(row: &mut Vec<u8>, grant: &Grant, name: impl Fn(u32) -> Arc<str>)
             put(row, others.len() as i64);
             others.iter().for_each(|number| put_text(row, &name(*number)));
         }
+        Fallbacks::Ruled(from) => {
+            put(row, RULED);
+            put(row, *from as i64);
+        }
     }
+    put(row, i64::from(grant.ruling.is_some()));
+    if let Some(ruling) = &grant.ruling {
+        put_text(row, &ruling.rule_id);
+        put_text(row, ruling.model.as_deref().unwrap_or(""));
+        let left = ruling.fallbacks.get(ruling.next..).unwrap_or_default();
+        put(row, left.len() as i64);
+        for (provider, model) in left {
+            put_text(row, provider);
+            put_text(row, model.as_deref().unwrap_or(""));
+        }
+    }
+}
+
+/// Before fallbacks of a ruling. No count, and nothing that is counted from the end.
+const RULED: i64 = i64::MIN;
+
+fn read_ruling(rest: &mut Rest<'_>) -> Option<Ruling> {
+    let named = |model: &str| Some(Box::from(model)).filter(|_| !model.is_empty());
+    let rule_id = Arc::from(rest.text()?);
+    let model = named(rest.text()?);
+    let fallbacks = (0..rest.count()?).map(|_| Some((Box::from(rest.text()?), named(rest.text()?))));
+    Some(Ruling { rule_id, model, fallbacks: fallbacks.collect::<Option<_>>()?, next: 0 })
 }
 
 /// A row that `write` made of the permit at `index`; None for what it never makes. `place` tells where in the list of
@@ -172,6 +199,7 @@ fn read_grant(rest: &mut Rest<'_>, handle: Handle, place: &mut impl FnMut(&str) 
         0 => ModelText::None,
         1 => ModelText::Requested(from),
         2 => ModelText::Fallback { index, from },
+        3 => ModelText::Ruled,
         _ => return None,
     };
     let held_reason =
@@ -179,6 +207,10 @@ fn read_grant(rest: &mut Rest<'_>, handle: Handle, place: &mut impl FnMut(&str) 
     let key_id = if rest.number()? == 0 { None } else { Some(Arc::from(rest.text()?)) };
     let mut ahead = Rest(rest.0);
     let fallbacks = match ahead.number()? {
+        RULED => {
+            *rest = ahead;
+            Fallbacks::Ruled(usize::try_from(rest.number()?).ok()?)
+        }
         from @ ..0 => {
             *rest = ahead;
             let from = -1 - from;
@@ -193,6 +225,7 @@ fn read_grant(rest: &mut Rest<'_>, handle: Handle, place: &mut impl FnMut(&str) 
             Fallbacks::Others(others.collect::<Option<_>>()?)
         }
     };
+    let ruling = if rest.number()? == 0 { None } else { Some(Arc::new(read_ruling(rest)?)) };
     Some(Grant {
         handle,
         provider,
@@ -205,6 +238,7 @@ fn read_grant(rest: &mut Rest<'_>, handle: Handle, place: &mut impl FnMut(&str) 
         held_nano_usd,
         held_reason,
         expires_at: Millis::new(expires_at),
+        ruling,
         peeked: Box::default(),
     })
 }

@@ -64,11 +64,11 @@ pub fn money(id: &str, most: i64, per: &str) -> LimitRow {
 }
 
 pub fn customer(id: &str, limits: Vec<LimitRow>) -> Edit {
-    Edit::Customer { id: id.into(), limits }
+    Edit::Customer { id: id.into(), name: id.into(), limits }
 }
 
 pub fn team(id: &str, customer: Option<&str>, limits: Vec<LimitRow>) -> Edit {
-    Edit::Team { id: id.into(), customer: customer.map(Into::into), limits }
+    Edit::Team { id: id.into(), name: id.into(), customer: customer.map(Into::into), limits }
 }
 
 pub fn provider(name: &str, limits: Vec<LimitRow>) -> Edit {
@@ -87,6 +87,7 @@ pub fn key_row(id: &str, providers: &[&str], limits: Vec<LimitRow>) -> KeyRow {
     };
     KeyRow {
         id: id.into(),
+        name: id.into(),
         number: new_number() as u64,
         active: true,
         expires_at: NEVER,
@@ -167,6 +168,8 @@ pub fn request<'a>(key: KeyHandle, provider: &'a str, model: &'a str, asked: Ask
         request_type: RequestType::Embedding,
         asked,
         mcp_tool: None,
+        headers: &[],
+        params: &[],
         fallbacks: None,
         sticky: None,
         id: None,

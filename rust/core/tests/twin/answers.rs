@@ -33,6 +33,8 @@ pub(super) fn put(engine: &Engine, ask: &Ask, at: i64, peek: bool, world: &Still
         request_type,
         asked: Asked::new(&amounts, request_type).expect("good amounts"),
         mcp_tool: None,
+        headers: &[],
+        params: &[],
         fallbacks: None,
         sticky: None,
         id: ask.id.as_deref(),

@@ -92,7 +92,11 @@ impl Twin {
             0 | 1 => {
                 let id = format!("c{place}");
                 let rows = rows(&id, spec);
-                let edit = Edit::Customer { id: id.as_str().into(), limits: self.resolved(&rows) };
+                let edit = Edit::Customer {
+                    id: id.as_str().into(),
+                    name: id.as_str().into(),
+                    limits: self.resolved(&rows),
+                };
                 (Owner::Customer(id.clone()), Level::Customer, id, edit)
             }
             2 | 3 => {
@@ -102,7 +106,7 @@ impl Twin {
                 self.model.teams.insert(id.clone(), customer.clone());
                 let limits = self.resolved(&rows(&id, spec));
                 let customer = customer.map(|customer| customer.as_str().into());
-                let edit = Edit::Team { id: id.as_str().into(), customer, limits };
+                let edit = Edit::Team { id: id.as_str().into(), name: id.as_str().into(), customer, limits };
                 (Owner::Team(id.clone()), Level::Team, id, edit)
             }
             4 | 5 => {
@@ -159,6 +163,7 @@ impl Twin {
         let customer = spec.customer.filter(|_| team.is_none()).map(|customer| format!("c{customer}"));
         let row = KeyRow {
             id: name.as_str().into(),
+            name: name.as_str().into(),
             number: *self.numbers.entry(name.clone()).or_insert_with(new_number) as u64,
             active: spec.active,
             expires_at: NEVER,

@@ -1,5 +1,6 @@
 //! What a batch must be before anything of it is made.
 
+use super::rules::{check_rule, owner_of};
 use super::{Edit, Editor, Entity, LimitRow, ProviderConfigRow};
 use crate::error::{Code, Fault};
 use crate::policy::{Map, Window};
@@ -27,6 +28,7 @@ impl Editor {
                     Entity::VirtualKey => self.keys.contains_key(id),
                     Entity::ModelConfig => self.model_configs.contains_key(id),
                     Entity::ProviderKey => self.provider_keys.contains_key(id),
+                    Entity::Rule => self.rules.as_ref().is_some_and(|rules| rules.has(id)),
                     Entity::Provider => true,
                 },
             };
@@ -47,6 +49,14 @@ impl Editor {
                     }
                     draw_among(row.provider_configs.iter().map(|config| config.weight))?;
                 }
+                Edit::Rule(row) => {
+                    if let Some((owner, id)) = owner_of(row)
+                        && !exists(owner, id)
+                    {
+                        return Err(unknown("owner", id));
+                    }
+                    check_rule(row)?;
+                }
                 Edit::Delete { entity, id } if !exists(*entity, id) => {
                     return Err(unknown("entity", id));
                 }
@@ -59,6 +69,7 @@ impl Editor {
                 Edit::VirtualKey(row) => (Entity::VirtualKey, &row.id, true),
                 Edit::ProviderKey { id, .. } => (Entity::ProviderKey, id, true),
                 Edit::ModelConfig { id, .. } => (Entity::ModelConfig, id, true),
+                Edit::Rule(row) => (Entity::Rule, &row.id, true),
                 Edit::Delete { entity, id } => (*entity, id, false),
             };
             made.insert((entity, id), there);
@@ -75,7 +86,7 @@ fn limits_of(edit: &Edit) -> impl Iterator<Item = &LimitRow> {
         | Edit::Provider { limits, .. }
         | Edit::ModelConfig { limits, .. } => (limits, &[]),
         Edit::VirtualKey(row) => (&row.limits, &row.provider_configs),
-        Edit::Settings(_) | Edit::ProviderKey { .. } | Edit::Delete { .. } => (&[], &[]),
+        Edit::Settings(_) | Edit::ProviderKey { .. } | Edit::Rule(_) | Edit::Delete { .. } => (&[], &[]),
     };
     own.iter().chain(configs.iter().flat_map(|config| &config.limits))
 }

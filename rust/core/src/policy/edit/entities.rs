@@ -6,7 +6,7 @@ use super::{Draft, Entity, Holder, LimitRow, ModelConfigKey};
 use crate::policy::{Customer, Level, Limits, Team};
 
 impl Draft<'_> {
-    pub(super) fn customer(&mut self, id: &str, rows: &[LimitRow]) {
+    pub(super) fn customer(&mut self, id: &str, name: &str, rows: &[LimitRow]) {
         let (id, number) = match self.editor.customers.get_key_value(id) {
             Some((id, number)) => (id.clone(), *number),
             None => {
@@ -18,10 +18,10 @@ impl Draft<'_> {
         };
         let old = self.policy.customers.get(number).map(|old| old.limits.clone()).unwrap_or_default();
         let limits = self.limits(Level::Customer, &id, &Holder::Customer(number), &old, rows);
-        self.policy.customers.set(number, Some(Arc::new(Customer { limits })));
+        self.policy.customers.set(number, Some(Arc::new(Customer { id, name: name.into(), limits })));
     }
 
-    pub(super) fn team(&mut self, id: &str, customer: Option<&str>, rows: &[LimitRow]) {
+    pub(super) fn team(&mut self, id: &str, name: &str, customer: Option<&str>, rows: &[LimitRow]) {
         let (id, number) = match self.editor.teams.get_key_value(id) {
             Some((id, number)) => (id.clone(), *number),
             None => {
@@ -34,7 +34,8 @@ impl Draft<'_> {
         let customer = customer.and_then(|id| self.editor.customers.get(id).copied());
         let old = self.policy.teams.get(number).map(|old| old.limits.clone()).unwrap_or_default();
         let limits = self.limits(Level::Team, &id, &Holder::Team(number), &old, rows);
-        self.policy.teams.set(number, Some(Arc::new(Team { customer, limits })));
+        let team = Team { id, name: name.into(), customer, limits };
+        self.policy.teams.set(number, Some(Arc::new(team)));
     }
 
     pub(super) fn model_config(&mut self, id: &str, model: &str, provider: Option<&str>, rows: &[LimitRow]) {
@@ -142,6 +143,8 @@ impl Draft<'_> {
                 let limits = self.take_model_limits(&at);
                 self.retire_all(&limits);
             }
+            // With all that the batch does to rules.
+            Entity::Rule => {}
         }
     }
 }

@@ -77,6 +77,7 @@ impl Draft<'_> {
             number,
             serial,
             id,
+            name: row.name.clone(),
             active: row.active,
             expires_at: row.expires_at,
             team: find(&self.editor.teams, &row.team),

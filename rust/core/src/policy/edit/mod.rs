@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod providers;
 mod rows;
+mod rules;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use super::{Kind, Map, Models, Policy, ProviderKey, Set};
 use crate::arena::{Arena, Slot};
 use crate::error::Fault;
+use crate::routing::rules::RuleSet;
 use crate::units::Millis;
 pub use rows::{CredentialRow, Edit, Entity, KeyRow, LimitRow, NEVER, ProviderConfigRow};
 
@@ -44,6 +46,8 @@ pub(crate) struct Editor {
     customers: Map<Arc<str>, u32>,
     model_configs: Map<Arc<str>, ModelConfigKey>,
     provider_keys: Map<Arc<str>, u32>,
+    /// Those of the newest policy.
+    rules: Option<Arc<RuleSet>>,
     free_keys: Vec<u32>,
     next_key: u32,
     next_team: u32,
@@ -100,6 +104,7 @@ impl Editor {
         for edit in edits {
             draft.make(edit);
         }
+        draft.rules(edits);
         Ok(draft)
     }
 }
@@ -136,8 +141,8 @@ impl Draft<'_> {
     fn make(&mut self, edit: &Edit) {
         match edit {
             Edit::Settings(settings) => self.policy.settings = settings.clone(),
-            Edit::Customer { id, limits } => self.customer(id, limits),
-            Edit::Team { id, customer, limits } => self.team(id, customer.as_deref(), limits),
+            Edit::Customer { id, name, limits } => self.customer(id, name, limits),
+            Edit::Team { id, name, customer, limits } => self.team(id, name, customer.as_deref(), limits),
             Edit::VirtualKey(row) => self.key(row),
             Edit::Provider { name, limits } => self.provider_row(name, limits),
             Edit::ProviderKey { provider, id, weight, enabled, models, batch } => {
@@ -153,6 +158,7 @@ impl Draft<'_> {
             Edit::ModelConfig { id, model, provider, limits } => {
                 self.model_config(id, model, provider.as_deref(), limits);
             }
+            Edit::Rule(_) => {}
             Edit::Delete { entity, id } => self.delete(*entity, id),
         }
     }

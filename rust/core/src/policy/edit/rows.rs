@@ -2,6 +2,7 @@
 
 use crate::period::Duration;
 use crate::policy::{Kind, Settings, Window};
+use crate::routing::rules::RuleRow;
 use crate::units::Millis;
 
 /// The end of time, for what does not end.
@@ -62,6 +63,8 @@ pub struct CredentialRow {
 pub struct KeyRow {
     /// Its id.
     pub id: Box<str>,
+    /// Its name, for rules.
+    pub name: Box<str>,
     /// Its number, which no other key ever has, also none with the same id.
     pub number: u64,
     /// Whether it may be used.
@@ -91,6 +94,8 @@ pub enum Edit {
     Customer {
         /// Its id.
         id: Box<str>,
+        /// Its name, for rules.
+        name: Box<str>,
         /// Its limits.
         limits: Vec<LimitRow>,
     },
@@ -98,6 +103,8 @@ pub enum Edit {
     Team {
         /// Its id.
         id: Box<str>,
+        /// Its name, for rules.
+        name: Box<str>,
         /// Its customer's id.
         customer: Option<Box<str>>,
         /// Its limits.
@@ -138,6 +145,8 @@ pub enum Edit {
         /// Its limits.
         limits: Vec<LimitRow>,
     },
+    /// A routing rule.
+    Rule(Box<RuleRow>),
     /// The end of an entity.
     Delete {
         /// What it is.
@@ -162,4 +171,6 @@ pub enum Entity {
     ProviderKey,
     /// A model config.
     ModelConfig,
+    /// A routing rule.
+    Rule,
 }

@@ -1,0 +1,147 @@
+//! A dry run of the rules: which binds a request and where it would go, and why those before it do not.
+
+use core::cell::RefCell;
+use std::sync::Arc;
+
+use super::facts::RequestFacts;
+use super::{Incoming, Outcome};
+use crate::answer::{Answer, Denial, Evaluation, Step};
+use crate::engine::Engine;
+use crate::error::{Code, Fault};
+use crate::request::{Request, World};
+use crate::routing::cel::{Facts, Map, Percent, Text};
+use crate::routing::rules::{self, Rule};
+use crate::units::Millis;
+
+/// The most characters of a text that a reason quotes.
+const QUOTED: usize = 64;
+
+impl Engine {
+    /// Which rule would bind the request, and where it would go. Takes, draws and counts nothing.
+    ///
+    /// # Errors
+    /// As [`Engine::peek`]; the code of the refusal where the caller is unknown, blocked, or missing.
+    pub fn evaluate(
+        &self,
+        request: &Request<'_>,
+        now: Millis,
+        world: &impl World,
+    ) -> Result<Evaluation, Fault> {
+        request.check()?;
+        let _reader = self.policy.reader();
+        let mut found = None;
+        let answer = self.decide_by(request, now, world, false, |decision| {
+            let incoming = Incoming::new(decision.policy, request, request.model.unwrap_or(""));
+            let facts = RequestFacts::new(self, decision, incoming);
+            let mut evaluation = Evaluation::of(&facts);
+            let rules = decision.policy.rules.as_ref().filter(|_| request.model.is_some());
+            let noted = Noted { facts: &facts, read: RefCell::default() };
+            let mut binding = None;
+            let asking = facts.asking();
+            for (rule, outcome) in rules.iter().flat_map(|rules| rules.trace(&asking, &noted)) {
+                evaluation.steps.push(noted.step(rule, &outcome));
+                if outcome == rules::Outcome::Match {
+                    binding = Some(rule.clone());
+                }
+            }
+            if facts.is_outdated() {
+                return Outcome::Outdated;
+            }
+            found = Some((evaluation, binding.is_some()));
+            match binding {
+                Some(rule) => self.bound(decision, &rule, incoming),
+                None => Outcome::Denial(Box::new(Denial::new(Code::ProviderBlocked))),
+            }
+        });
+        match (found, answer) {
+            (Some((evaluation, binds)), answer) => {
+                Ok(Evaluation { answer: binds.then_some(answer), ..evaluation })
+            }
+            (None, Answer::Denial(denial)) => Err(Fault::new(denial.code)),
+            (None, Answer::Permit(_)) => unreachable!("who is permitted was evaluated"),
+        }
+    }
+}
+
+impl Evaluation {
+    fn of(facts: &RequestFacts<'_>) -> Evaluation {
+        let entries = |map: &Map| {
+            let entry = |(name, value): &(&str, &str)| (name.to_ascii_lowercase(), (*value).to_owned());
+            (map.name(), facts.map(*map).iter().map(entry).collect())
+        };
+        Evaluation {
+            texts: Text::ALL.iter().map(|name| (name.name(), facts.text(*name).to_owned())).collect(),
+            maps: Map::ALL.iter().map(entries).collect(),
+            percents: Percent::ALL.iter().map(|of| (of.name(), facts.percent(*of))).collect(),
+            ..Evaluation::default()
+        }
+    }
+}
+
+/// A request's facts, and what was read of them.
+struct Noted<'a, 'f> {
+    facts: &'a RequestFacts<'f>,
+    read: RefCell<Vec<String>>,
+}
+
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+    }
+}
+
+impl Noted<'_, '_> {
+    fn note(&self, said: String) {
+        let mut read = self.read.borrow_mut();
+        if !read.contains(&said) {
+            read.push(said);
+        }
+    }
+
+    /// One rule's turn is over.
+    fn step(&self, rule: &Arc<Rule>, outcome: &rules::Outcome) -> Step {
+        let read = self.read.take();
+        let because = |said: &str| match &read[..] {
+            [] => said.to_owned(),
+            read => format!("{said}: {}", read.join(", ")),
+        };
+        let (result, reason) = match outcome {
+            rules::Outcome::Match => ("match", because("it holds")),
+            rules::Outcome::NoMatch => ("no_match", because("it does not hold")),
+            rules::Outcome::Disabled => ("disabled", "it is switched off".to_owned()),
+            rules::Outcome::Error(said) => ("error", said.clone()),
+            rules::Outcome::OverBudget(said) => ("over_budget", said.clone()),
+        };
+        Step { rule: rule.clone(), result, reason }
+    }
+}
+
+impl Facts for Noted<'_, '_> {
+    fn text(&self, name: Text) -> &str {
+        let value = self.facts.text(name);
+        self.note(format!("{} is {}", name.name(), quoted(value)));
+        value
+    }
+
+    fn entry(&self, map: Map, key: &str) -> Option<&str> {
+        let (value, map) = (self.facts.entry(map, key), map.name());
+        self.note(match value {
+            Some(value) => format!("{map}[{}] is {}", quoted(key), quoted(value)),
+            None => format!("{map} has no {}", quoted(key)),
+        });
+        value
+    }
+
+    fn entries(&self, map: Map) -> usize {
+        let count = self.facts.entries(map);
+        self.note(format!("{} has {count} entries", map.name()));
+        count
+    }
+
+    fn percent(&self, percent: Percent) -> f64 {
+        let value = self.facts.percent(percent);
+        self.note(format!("{} is {value}", percent.name()));
+        value
+    }
+}
