@@ -138,6 +138,15 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "python:memory": (
         Row("py_memory_million_mb", "Python: a million keys and their entities", 700, 450, unit="MB"),
     ),
+    "python:administer": (
+        Row("admin_create", "Python: a key created, 100,000 in the store / a synced INSERT of SQLite"),
+        Row("admin_create_many", "Python: a key created, 100,000 in the store / among 100", 2, 1.2),
+        Row("admin_create_http", "POST of a key / the same created from Python"),
+        Row("admin_page", "Python: a page of 100 keys, amid 100,000 / of 100", 2, 1.2),
+        Row("admin_page_http", "GET of that page / the same from Python"),
+        Row("admin_open_s", "a store of 100,000 keys in 10,000 teams, opened", unit="s"),
+        Row("admin_memory_mb", "the same, resident", unit="MB"),
+    ),
     "python:imports": (
         Row("import_ms", "import limen, in a fresh interpreter", 40, 20, unit="ms"),
         Row("install_mb", "installed, with what it needs", 4, 2, unit="MB"),

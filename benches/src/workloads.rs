@@ -24,6 +24,8 @@ pub(crate) struct Workloads {
     pub(crate) priced: Priced,
     #[serde(rename = "batch")]
     _batch: serde_json::Value,
+    #[serde(rename = "administered")]
+    _administered: serde_json::Value,
 }
 
 #[derive(Deserialize)]
