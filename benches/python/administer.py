@@ -10,16 +10,28 @@ import contextlib
 import http.client
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from common import QUICK, WORKLOADS, Spread, in_turn, print_row
+from common import (
+    ASKED,
+    ASKED_USD,
+    MODEL,
+    QUICK,
+    USED,
+    USED_USD,
+    WORKLOADS,
+    Spread,
+    in_turn,
+    print_row,
+    values,
+)
 from policy import document
 from served import serving
 
@@ -32,6 +44,7 @@ FEW, PAGE, CREATED = WORKLOADS["keys"]["few"], SIZES["page"], SIZES["created"]
 _KEY = document("typical", 1)["virtual_keys"][0]
 LIKE = {word: item for word, item in _KEY.items() if word not in ("id", "value")} | {"team_id": "team1"}
 LIST = "/api/governance/virtual-keys"
+SETTINGS = {"usage_flush_ms": 3_600_000}  # none but those that are measured
 OPEN = """
 import sys, time, limen
 from pathlib import Path
@@ -76,16 +89,16 @@ def each(call: Callable[[int], object], count: int) -> Callable[[], float]:
     return sample
 
 
-def insert(path: Path) -> Callable[[int], None]:
-    """The least that a change can be: one row of SQLite, as long as a key's, on the disk when it returns."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("CREATE TABLE records (row INTEGER PRIMARY KEY, data BLOB)")
-    data = bytes(600)
+def sync(path: Path) -> Callable[[int], None]:
+    """The least that a durable change can be: a page written and synced, in a file that need not grow."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT)
+    pages, data = 1_000, bytes(4_096)
+    os.write(file, data * pages)
+    os.fsync(file)
 
-    def call(_: int) -> None:
-        connection.execute("INSERT INTO records (data) VALUES (?)", (data,))
+    def call(number: int) -> None:
+        os.pwrite(file, data, number % pages * len(data))
+        os.fdatasync(file)
 
     return call
 
@@ -129,9 +142,13 @@ def main() -> None:
         port, _ = stack.enter_context(serving([*command, str(folder / "served.db")]))
         ready = time.perf_counter() - begun
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-        many, few = (stack.enter_context(limen.Engine.open(folder / name)) for name in ("many.db", "few.db"))
+        many, few = (
+            stack.enter_context(limen.Engine.open(folder / name, settings=SETTINGS))
+            for name in ("many.db", "few.db")
+        )
         create(many, few, asked(port), folder)
         pages(many, few, asked(port))
+        flushes(many)
     took = sorted(seconds)
     note = f"{ready:.1f} s until limen serve answers"
     print_row("admin_open_s", took[len(took) // 2], took[0], note=note)
@@ -143,7 +160,7 @@ def create(many: limen.Engine, few: limen.Engine, ask: Callable[..., Any], folde
         lambda number: many.virtual_keys.create(body(number)),
         lambda number: few.virtual_keys.create(body(number)),
         lambda number: ask("POST", LIST, body(number)),
-        insert(folder / "bare.db"),
+        sync(folder / "pages"),
     )
     mine, mine_few, served, bare = in_turn([each(call, CREATED) for call in calls])
     made = many.virtual_keys.list(limit=1, search="made ").total_count
@@ -173,6 +190,31 @@ def pages(many: limen.Engine, few: limen.Engine, ask: Callable[..., Any]) -> Non
     mine, mine_few, over_http = in_turn([each(call, 5) for call in calls])
     ratio("admin_page", mine, mine_few, f"{mine.median * 1e3:.1f} ms for {PAGE} keys")
     ratio("admin_page_http", over_http, mine, f"{over_http.median * 1e3:.1f} ms for {PAGE} keys")
+
+
+def flushes(many: limen.Engine) -> None:
+    """What a flush costs, by how many keys were used since the last one; each use moves seven counters."""
+    wanted = SIZES["flushed"]
+    keys = cycle(values(KEYS))
+
+    def flush(used: int) -> Callable[[], float]:
+        def sample() -> float:
+            many.flush()
+            for key in islice(keys, used):
+                many.admit(key, MODEL, *ASKED, cost_usd=ASKED_USD).settle(*USED, cost_usd=USED_USD)
+            begun = time.perf_counter()
+            many.flush()
+            return time.perf_counter() - begun
+
+        return sample
+
+    most = KEYS // 10 if QUICK else wanted["many"]
+    of_many, of_few, of_none = in_turn([flush(number) for number in (most, wanted["few"], 0)])
+    page = many.virtual_keys.list(limit=PAGE)
+    assert all(key.budget and key.budget.current_usage for key in page), "every key was used"
+    note = f"{of_many.median * 1e3:.1f} ms beside {of_few.median * 1e3:.1f} ms"
+    ratio("admin_flush", of_many, of_few, f"{note}, {of_many.median / most * 1e6:.1f} us a key")
+    ratio("admin_flush_idle", of_none, of_few, f"{of_none.median * 1e3:.2f} ms")
 
 
 if __name__ == "__main__":
