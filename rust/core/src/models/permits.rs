@@ -192,7 +192,7 @@ fn remembers(held: &Held<'_>, number: u32) {
 #[test]
 fn no_two_permits_share_a_body() {
     check(3, || {
-        let slab = Arc::new(Slab::new(8));
+        let slab = Arc::new(Slab::new(8, 0));
         // Two bodies on the stack of free ones.
         drop([remembering(&slab, 1), remembering(&slab, 2)]);
         let callers = vec![
