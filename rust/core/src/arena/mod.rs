@@ -32,7 +32,8 @@ use crate::window::{ShapeWords, UNSEEDED, pack};
 const FIRST_CHUNK: u32 = sized(16, 2);
 const BLOCK: usize = FIRST_CHUNK as usize;
 /// As many as the bits above a place can tell apart, so that no number is beyond them: of the last forty none is made.
-const CHUNKS: usize = 128;
+/// A checked engine is small: it is made on a stack of 32 KiB.
+const CHUNKS: usize = sized(128, 8) as usize;
 /// A number is its chunk above this bit, and the place in the chunk below: it is told apart without a search.
 const CHUNK_BIT: u32 = 25;
 
