@@ -35,14 +35,18 @@ class Flusher:
         self._thread = threading.Thread(target=self._run, name="limen-flush", daemon=True)
         self._thread.start()
 
-    def flush(self) -> None:
-        """What was used until now is on the disk, or StorageError, and it stays pending."""
+    def flush(self, *, is_probe: bool = False) -> None:
+        """What was used until now is on the disk, or StorageError, and it stays pending.
+
+        A probe asks a disk that refused also where nothing is pending: whoever minds the trouble that a
+        server tells of sends nobody there, so no use and no change would find that it is over.
+        """
         with self._turn:
             source = self._source()
             if source is None:
                 return
             self._pending.lay(self._collect(source))
-            if self._pending:
+            if self._pending or (is_probe and source.trouble is not None):
                 self._write(source, self._pending)
                 self._pending = Pending()
 
@@ -56,7 +60,7 @@ class Flusher:
         failed = False
         while (wait := self._wait()) is not None and not self._stopped.wait(wait):
             try:
-                self.flush()
+                self.flush(is_probe=True)
             except LimenError as error:
                 if error.code in ("engine_closed", "engine_forked"):
                     return
