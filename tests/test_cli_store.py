@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import threading
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -382,3 +383,13 @@ def test_an_export_of_what_is_no_store_is_refused(tmp_path: Path) -> None:
     done = run("export", __file__)
     assert (done.returncode, done.stdout) == (3, "")
     refused(lambda: copies.read(str(tmp_path / "nothing.db")), "storage_unavailable")
+
+
+def test_an_export_reads_beside_a_server_and_not_by_its_address(tmp_path: Path) -> None:
+    db, file = tmp_path / "limen.db", policy(tmp_path, virtual_keys=[KEY])
+    with serving("--db", db, "--config", file, "--port", "0") as (_, address):
+        done = run("export", "--url", address)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "There is no --url" in run("export", "--help").stdout
+        (key,) = json.loads(run("export", db).stdout)["virtual_keys"]
+        assert key["value_sha256"] == sha256(KEY["value"].encode()).hexdigest()

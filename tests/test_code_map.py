@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 CORE, BINDING, PACKAGE = ROOT / "rust/core/src", ROOT / "rust/py/src", ROOT / "python/limen"
 ROOMS = {"core": CORE, "py": BINDING, "limen": PACKAGE}
 MAP = (ROOT / "rust/README.md").read_text()
-EXTRAS = {"starlette", "uvicorn", "uvloop", "httptools", "orjson", "click", "rich"}
+EXTRAS = {"uvicorn", "uvloop", "httptools", "orjson", "click", "rich"}
 MOST_LINES = 500
 
 
@@ -196,6 +196,17 @@ def test_the_extras_are_imported_by_the_server_and_the_command_alone() -> None:
     users = {name for name, found in MODULES.items() if EXTRAS & {at.split(".")[0] for at in found}}
     outside = {name for name in users if not name.startswith(("http/", "commands/"))}
     assert outside == {"cli.py"}
+
+
+@pytest.mark.parametrize("extra", ["server", "secrets"])
+def test_what_an_extra_brings_is_used(extra: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    brought = {re.split(r"[^\w-]", line)[0] for line in project[extra]}
+    assert extra != "server" or brought == EXTRAS
+    used = {at.split(".")[0] for found in MODULES.values() for at in found}
+    # uvicorn is told the loop's name, and imports it.
+    used |= {"uvloop"} if 'loop="uvloop"' in (PACKAGE / "http/server.py").read_text() else set()
+    assert brought <= used
 
 
 LAYERS = [

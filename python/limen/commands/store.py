@@ -86,7 +86,8 @@ def export(db: Path) -> None:
 
     Loading it elsewhere gives an equal policy, without usage. Virtual keys go out as value_sha256. Literal
     secrets of provider keys are left out: each is named on stderr with the environment variable that stands
-    in its place. A server may have the store open.
+    in its place. A server may have the store open: run this beside it. There is no --url, for no route of a
+    server tells the hash of a virtual key, and without it the keys would not be the same.
     """
     from limen.model import to_json
     from limen.resources.export import export as document
