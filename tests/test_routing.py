@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from house import HOUR, House
+import limen
+from house import HOUR, START, House
 from routing_doors import admit, bind, evaluate
 
 ALL = {"weight": 1, "allowed_models": ["*"]}
@@ -274,6 +276,41 @@ def test_a_repeated_id_is_the_same_permit_whatever_the_rules_would_say_by_now() 
     assert first == again and first["rule_id"] == rule.id
     house.engine.routing_rules.delete(rule.id)
     assert admit(house.engine, key, model="m", id="once") == first
+
+
+def test_what_a_rule_said_is_said_again_after_a_restart_when_the_rule_is_gone(tmp_path: Path) -> None:
+    def opened() -> limen.Engine:
+        return limen.Engine.open(tmp_path / "kept.db", clock=limen.ManualClock(START))
+
+    def ask(engine: limen.Engine, value: str, id: str) -> Any:
+        permit = engine.admit(value, "m", id=id, headers={"x": "a"})
+        assert permit, permit.code
+        return permit.provider, permit.model, permit.rule_id, permit.fallbacks, permit.expires_at_ms
+
+    house = House()
+    with opened() as engine:
+        house.engine = engine
+        key = three(house)
+        rules = [
+            bind(
+                house,
+                "headers.x == 'a'",
+                **to(("x", "n"), ("q", "n"), weights=FIRST),
+                fallbacks=["r/o", "p/"],
+            ),
+            bind(house, "headers.x == 'a'", **to(("x", "")), fallbacks=["y/", "r/", "p/o"]),
+        ]
+        before = [ask(engine, key.value, "first")]
+        engine.routing_rules.update(rules[0].id, {"enabled": False})
+        before.append(ask(engine, key.value, "second"))
+        assert [told[:4] for told in before] == [
+            ("q", "n", rules[0].id, ["r/o", "p/m"]),
+            ("r", "m", rules[1].id, ["p/o"]),
+        ]
+        for rule in rules:
+            engine.routing_rules.delete(rule.id)
+    with opened() as engine:
+        assert [ask(engine, key.value, id) for id in ("first", "second")] == before
 
 
 def test_nobody_s_requests_are_bound_by_rules_of_all() -> None:

@@ -105,10 +105,10 @@ impl<'a> Player<'a> {
         let row = Row { given, default: &self.file["defaults"][op] };
         let limits = limits(row.list("limits"));
         match op {
-            "customer" => Edit::Customer { id: row.needed("id"), name: row.needed("id"), limits },
+            "customer" => Edit::Customer { id: row.needed("id"), name: row.needed("name"), limits },
             "team" => {
                 let customer = row.text("customer_id").map(Into::into);
-                Edit::Team { id: row.needed("id"), name: row.needed("id"), customer, limits }
+                Edit::Team { id: row.needed("id"), name: row.needed("name"), customer, limits }
             }
             "provider" => Edit::Provider { name: row.needed("name"), limits },
             "model_config" => {
@@ -140,7 +140,7 @@ impl<'a> Player<'a> {
         };
         KeyRow {
             id: row.needed("id"),
-            name: row.needed("id"),
+            name: row.needed("name"),
             number: new_number() as u64,
             active: row.get("active") == true,
             expires_at: row.number("expires_at_ms").map_or(NEVER, Millis::new),

@@ -121,7 +121,7 @@ fn write_grant(row: &mut Vec<u8>, grant: &Grant, name: impl Fn(u32) -> Arc<str>)
             put(row, *from as i64);
         }
     }
-    put(row, i64::from(grant.ruling.is_some()));
+    // At the end of the row, or nothing: as rows were before there were rules.
     if let Some(ruling) = &grant.ruling {
         put_text(row, &ruling.rule_id);
         put_text(row, ruling.model.as_deref().unwrap_or(""));
@@ -225,7 +225,7 @@ fn read_grant(rest: &mut Rest<'_>, handle: Handle, place: &mut impl FnMut(&str) 
             Fallbacks::Others(others.collect::<Option<_>>()?)
         }
     };
-    let ruling = if rest.number()? == 0 { None } else { Some(Arc::new(read_ruling(rest)?)) };
+    let ruling = if rest.0.is_empty() { None } else { Some(Arc::new(read_ruling(rest)?)) };
     Some(Grant {
         handle,
         provider,
