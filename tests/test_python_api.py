@@ -77,6 +77,7 @@ CALLS: dict[str, dict[str, str]] = {
         "admit_many": "(self, /, requests)",
         "settle_many": "(self, /, settlements)",
         "quota": "(self, key)",
+        "usage": "(self, **filters)",
         "check_expression": "(self, text)",
         "metrics": "(self, /)",
         "snapshot": "(self, /)",
@@ -180,7 +181,7 @@ def test_a_fault_is_a_limen_error_with_code_message_param_and_status(name: str) 
 
 
 def test_what_comes_later_is_absent_and_not_a_stub() -> None:
-    later = ("usage", "explain")
+    later = ("explain",)
     assert [name for name in later if hasattr(limen.Engine(), name)] == []
 
 
@@ -310,6 +311,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "evaluate": ("v", "m"),
     "trace_rules": ({"key": "v", "model": "m"},),
     "rule_health": ("r",),
+    "keep_history": (True,),
+    "restore_usage": ([], []),
     "load": (os.devnull,),
     "restore": (b"",),
     "apply": ([],),
@@ -347,7 +350,8 @@ def test_a_closed_engine_answers_no_call() -> None:
     engine.close()
     answered = {name: fault_of(call) for name, call in calls}
     assert {name: code for name, code in answered.items() if code != "engine_closed"} == {
-        "load": "invalid_request"  # the file is read before the engine is asked
+        "load": "invalid_request",  # the file is read before the engine is asked
+        "collect": "answered ([], [], [], [], [])",  # what was used last is written after the end
     }
 
 

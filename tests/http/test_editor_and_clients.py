@@ -1,9 +1,11 @@
 """One editor and eight clients over HTTP, for LIMEN_SECONDS (else ten): every answer is of one generation.
 
-Each edit is one PUT that writes its number into everything that an answer shows: the provider, the team, the
-limits of the key and of its config. So an answer whose parts have different numbers was judged by two
-configurations; and its number must be one that was in force between the request and its answer. In the end
-everything that was settled stands in every counter once, whichever team or provider it was used with.
+Each edit is one PUT that writes its number into everything that an answer shows: the provider, its key, the
+team, the limits of the key and of its config. So an answer whose parts have different numbers was judged by
+two configurations; and its number must be one that was in force between the request and its answer. The
+RateLimit fields of an allowed answer are read after the decision: they are of one generation too, of the same
+or of a later one. In the end everything that was settled stands in every counter once, whichever team or
+provider it was used with.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import pytest
 from test_cli import WAIT, serving
 
 SECONDS = float(os.environ.get("LIMEN_SECONDS", "10"))
-CLIENTS, TEAMS, PROVIDERS = 8, 2, 3
+CLIENTS, TEAMS, PROVIDERS, KEYS_OF_ONE = 8, 2, 3, 4
 MUCH = 10**6
 KEYS = "/api/governance/virtual-keys"
 PER = "1w"
@@ -58,6 +60,15 @@ class World:
         ]
         for number in range(PROVIDERS):
             ask("PUT", f"/api/governance/providers/p{number}", fixed)
+        self.keys = [
+            [
+                ask("POST", f"/api/providers/p{number}/keys", {"name": f"k{n}", "value": "s"})["key"][
+                    "key_id"
+                ]
+                for n in range(KEYS_OF_ONE)
+            ]
+            for number in range(PROVIDERS)
+        ]
         key = ask("POST", KEYS, {"name": "bot", **self.generation(0)})["virtual_key"]
         self.value, self.path, self.config = (
             key["value"],
@@ -81,13 +92,19 @@ class World:
         return ask
 
     def generation(self, number: int, **config: Any) -> dict[str, Any]:
-        config |= {"provider": f"p{number % PROVIDERS}", "weight": 1, "allowed_models": ["m"]}
+        provider, key_id = self.target(number)
+        config |= {"provider": provider, "weight": 1, "allowed_models": ["m"], "key_ids": [key_id]}
         return {
             "description": str(number),
             "team_id": self.teams[number % TEAMS],
             **limits(MUCH + number),
             "provider_configs": [config | limits(MUCH + number)],
         }
+
+    def target(self, number: int) -> tuple[str, str]:
+        """The provider and its key that a generation allows."""
+        place = number % PROVIDERS
+        return f"p{place}", self.keys[place][number % KEYS_OF_ONE]
 
     def edit(self, until: float) -> int:
         ask = self.client()
@@ -98,15 +115,14 @@ class World:
             self.answered = self.asked
         return self.answered
 
-    def of_one(self, oldest: int, amounts: list[Any], provider: str, team: str | None = None) -> None:
-        """All that an answer shows is of one generation, and that was in force meanwhile."""
+    def told(self, oldest: int, amounts: list[Any]) -> int:
+        """The one generation that the limits are of; it was in force meanwhile."""
         newest = self.asked
         numbers = {int(amount) - MUCH for amount in amounts}
         assert len(numbers) == 1, f"judged by several: {numbers}"
         (number,) = numbers
         assert oldest <= number <= newest
-        assert provider == f"p{number % PROVIDERS}"
-        assert team in (None, self.teams[number % TEAMS])
+        return number
 
 
 class Client:
@@ -129,7 +145,9 @@ class Client:
         assert {kind for kind, _ in found} == {"tokens", "budget"}, answer
         # Money stands there in millionths of a dollar.
         amounts = [int(most) // (1 if kind == "tokens" else 10**6) for kind, most in found]
-        self.world.of_one(oldest, amounts, answer["provider"])
+        latest = self.world.told(oldest, amounts)
+        target = answer["provider"], answer["key_id"]
+        assert target in [self.world.target(number) for number in range(oldest, latest + 1)]
         self.requests += 1
         return str(answer["permit"])
 
@@ -154,7 +172,8 @@ class Client:
         (team,) = {limit["owner_id"] for limit in told["limits"] if limit["level"] == "team"}
         amounts = [limit["limit"] for limit in told["limits"] if limit["level"] in own]
         assert len(amounts) == 4, told
-        self.world.of_one(oldest, amounts, target["provider"], team)
+        number = self.world.told(oldest, amounts)
+        assert (target["provider"], team) == (self.world.target(number)[0], self.world.teams[number % TEAMS])
 
     def many(self) -> None:
         """A batch: each of its calls is judged by itself."""
@@ -174,7 +193,9 @@ class Client:
         amounts = [MUCH + int(key["description"])]
         amounts += [one["budget"]["max_limit"] for one in owners]
         amounts += [one["rate_limit"]["token_max_limit"] for one in owners]
-        self.world.of_one(oldest, amounts, config["provider"], key["team"]["id"])
+        number = self.world.told(oldest, amounts)
+        assert (config["provider"], config["keys"][0]["key_id"]) == self.world.target(number)
+        assert key["team"]["id"] == self.world.teams[number % TEAMS]
 
     def body(self, **asked: Any) -> dict[str, Any]:
         return {"virtual_key": self.world.value, "model": "m", **asked}
