@@ -45,6 +45,13 @@ def unix(folder: Path) -> Iterator[Run]:
 
 
 @contextmanager
+def password(folder: Path) -> Iterator[Run]:
+    who = {"LIMEN_ADMIN_USER": "ann", "LIMEN_ADMIN_PASSWORD": "a:pässword"}
+    with serving("--port", "0", **who) as (_, address):
+        yield lambda *words: run(*words, "--url", address, **who)
+
+
+@contextmanager
 def tls(folder: Path) -> Iterator[Run]:
     cert, key = certificate(folder)
     with serving("--port", "0", "--tls-cert", cert, "--tls-key", key) as (_, address):
@@ -72,7 +79,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return files
 
 
-@pytest.mark.parametrize("where", [tcp, unix, tls, store])
+@pytest.mark.parametrize("where", [tcp, unix, password, tls, store])
 def test_a_key_is_made_listed_rotated_and_switched_off(where: Any, tmp_path: Path) -> None:
     with where(tmp_path) as asked:
         more = ("--provider", "openai=gpt-4o,gpt-4o-mini", "--provider", "azure", "--budget", "100.5/1M")
@@ -184,6 +191,12 @@ def test_usage_shows_what_was_used_of_what(tmp_path: Path) -> None:
         (["keys", "list", "--team", "a&limit=1"], {}, 0, ""),
         (["keys", "list"], {"LIMEN_ADMIN_TOKEN": "wrong"}, 2, "LIMEN_ADMIN_TOKEN"),
         (["usage"], {"LIMEN_ADMIN_TOKEN": ""}, 2, "LIMEN_ADMIN_TOKEN"),
+        (
+            ["usage"],
+            {"LIMEN_ADMIN_TOKEN": "", "LIMEN_ADMIN_USER": "u", "LIMEN_ADMIN_PASSWORD": "p"},
+            2,
+            "LIMEN_ADMIN_USER",
+        ),
         (["usage", "--db", "x"], {}, 2, "does not exist"),
         (["usage", "--top", "0"], {}, 2, "--top"),
     ],

@@ -27,11 +27,11 @@ class UnreachableError(Exception):
 class Server:
     """A server by its address: `http://host:port`, `https://host:port`, or `unix:/path`."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, authorization: str | None) -> None:
         self._url = url
         self._headers = {"content-type": "application/json"}
-        if token:
-            self._headers["authorization"] = f"Bearer {token}"
+        if authorization:
+            self._headers["authorization"] = authorization
         self._connection = _connection(url)
 
     def __enter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -21,14 +22,16 @@ DEFAULT: Final = "http://127.0.0.1:8080"
 EXIT_CODES: Final = """
 \b
 Environment:
-  LIMEN_ADMIN_TOKEN  the credentials that --url sends; it is never an argument, for
-                     those are seen by whoever lists processes
+  LIMEN_ADMIN_TOKEN  (or LIMEN_ADMIN_USER and LIMEN_ADMIN_PASSWORD) the credentials that
+                     --url sends; never an argument, for those are seen by whoever
+                     lists processes
 \b
 Exit codes:
   0  done
   2  a wrong command line, or refused: the credentials, or a rule
   3  nobody answers at --url, or the store of --db is in use, damaged or cannot be written
 """
+_CREDENTIALS: Final = "LIMEN_ADMIN_TOKEN, or LIMEN_ADMIN_USER and LIMEN_ADMIN_PASSWORD, say who asks"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -88,13 +91,22 @@ def opened(url: str | None, db: Path | None) -> Iterator[Place]:
         hint = " (ask the server that has it: --url)" if error.code == "store_locked" else ""
         end(CANNOT_START, error.message + hint)
     except LimenError as error:
-        hint = " (the token is that of LIMEN_ADMIN_TOKEN)" if error.status == 401 else ""
+        hint = f" ({_CREDENTIALS})" if error.status == 401 else ""
         code = WRONG if error.status < 500 else CANNOT_START
         end(code, "\n".join(f"{found}{hint}" for found in error.faults))
 
 
+def _authorization() -> str | None:
+    """What the environment has for a server: the same variables that a server is started with."""
+    environment = os.environ.get
+    if token := environment("LIMEN_ADMIN_TOKEN", "").strip():
+        return f"Bearer {token}"
+    user, password = environment("LIMEN_ADMIN_USER"), environment("LIMEN_ADMIN_PASSWORD")
+    return f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}" if user and password else None
+
+
 def _server(url: str) -> Server:
     try:
-        return Server(url, os.environ.get("LIMEN_ADMIN_TOKEN", "").strip())
+        return Server(url, _authorization())
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--url") from None
