@@ -175,11 +175,12 @@ impl Engine {
                 }
             }
             lines.add(arena, &key.limits);
-            let (team, customer) = policy.above(key);
-            if let Some(team) = team {
+            let mut customer = key.customer;
+            if let Some(team) = key.team.and_then(|team| policy.teams.get(team)) {
                 lines.add(arena, &team.limits);
+                customer = customer.or(team.customer);
             }
-            if let Some(customer) = customer {
+            if let Some(customer) = customer.and_then(|customer| policy.customers.get(customer)) {
                 lines.add(arena, &customer.limits);
             }
         }

@@ -244,10 +244,31 @@ pub struct Grant {
     pub held_reason: HeldReason,
     /// When it expires.
     pub expires_at: Millis,
+    /// What most grants have nothing of: apart, since a grant is handed on by value.
+    pub beside: Option<Box<Beside>>,
+}
+
+/// What few grants have.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
     /// What the rule said that chose the target, where one did.
     pub ruling: Option<Arc<Ruling>>,
     /// Of a peek: the limits as they would be after the request. A permit's own are read from its counters.
     pub peeked: Box<[Told]>,
+}
+
+impl Grant {
+    /// What the rule said that chose the target, where one did.
+    #[must_use]
+    pub fn ruling(&self) -> Option<&Ruling> {
+        self.beside.as_ref().and_then(|beside| beside.ruling.as_deref())
+    }
+
+    /// Of a peek: the limits as they would be after the request.
+    #[must_use]
+    pub fn peeked(&self) -> &[Told] {
+        self.beside.as_ref().map_or(&[], |beside| &beside.peeked)
+    }
 }
 
 /// What `admit` and `peek` answer.

@@ -270,7 +270,7 @@ impl Engine {
     /// The limits that a permit was taken from, as they are now; of a peek, as they would be after the request.
     #[must_use]
     pub fn limits_of(&self, grant: &Grant, now: Millis) -> Vec<Told> {
-        let mut limits = grant.peeked.to_vec();
+        let mut limits = grant.peeked().to_vec();
         if let crate::permit::Found::Held(held) = self.permits.find(grant.handle) {
             held.each(|entry, _| {
                 if let Some(counter) = self.arena.find(entry.slot)

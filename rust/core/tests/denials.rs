@@ -188,7 +188,8 @@ fn peek_shows_what_is_left_after_the_request_and_takes_nothing() {
     for _ in 0..2 {
         let answer = engine.peek(&wanted, Millis::new(1), &Still::at(1)).expect("a good request");
         let limen_core::answer::Answer::Permit(grant) = answer else { panic!("it fits") };
-        let left: Vec<_> = grant.peeked.iter().map(|(name, reading)| name.limit - reading.total()).collect();
+        let left: Vec<_> =
+            grant.peeked().iter().map(|(name, reading)| name.limit - reading.total()).collect();
         assert_eq!(left, [4]);
     }
 }

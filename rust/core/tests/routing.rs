@@ -51,11 +51,11 @@ fn ask(engine: &Engine, request: &Request<'_>) -> Result<Grant, Box<Denial>> {
 }
 
 fn rule_of(grant: &Grant) -> Option<&str> {
-    grant.ruling.as_ref().map(|ruling| &*ruling.rule_id)
+    grant.ruling().map(|ruling| &*ruling.rule_id)
 }
 
 fn model_of(grant: &Grant) -> Option<&str> {
-    grant.ruling.as_ref().and_then(|ruling| ruling.model.as_deref())
+    grant.ruling().and_then(|ruling| ruling.model.as_deref())
 }
 
 fn provider_of(engine: &Engine, grant: &Grant) -> String {
@@ -71,7 +71,7 @@ fn the_rules_of_an_owner_end_with_it_and_come_back_with_nobody_of_its_id() {
     let there = [team("t", None, vec![]), whole(member.clone())];
     let engine = engine(settings(), &there);
     let wanted = || request(handle(&engine, "k"), "p", "m", amounts(None, None));
-    let bound = |wanted: &Request<'_>| ask(&engine, wanted).expect("allowed").ruling.is_some();
+    let bound = |wanted: &Request<'_>| ask(&engine, wanted).expect("allowed").ruling().is_some();
     assert!(!bound(&wanted()));
     apply(&engine, &[rule("r", of("t"), "", vec![target("", "n", 1.0)])], 1);
     assert!(bound(&wanted()));
@@ -252,7 +252,7 @@ fn names_of_headers_are_met_in_small_letters_and_the_last_of_the_same_counts() {
         let engine = engine(settings(), &[key("k", vec![]), binding]);
         let wanted = request(handle(&engine, "k"), "p", "m", amounts(None, None));
         let granted = ask(&engine, &Request { headers, params: headers, ..wanted }).expect("allowed");
-        granted.ruling.is_some()
+        granted.ruling().is_some()
     };
     let given = [("X-A", "1"), ("b", "2"), ("x-a", "3"), ("X-a", "4")];
     for (expression, holds) in [

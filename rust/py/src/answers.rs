@@ -100,7 +100,7 @@ impl Permit {
             ModelText::Requested(from) => self.model_from(py, from),
             ModelText::Fallback { index, from } => Ok(self.fallback(index).get(from..).unwrap_or("")),
             ModelText::Ruled => {
-                Ok(self.grant.ruling.as_ref().and_then(|ruling| ruling.model.as_deref()).unwrap_or(""))
+                Ok(self.grant.ruling().and_then(|ruling| ruling.model.as_deref()).unwrap_or(""))
             }
             ModelText::None => Ok(""),
         }
@@ -205,7 +205,7 @@ impl Permit {
                 let text = |(provider, model): &(Box<str>, Option<Box<str>>)| {
                     format!("{provider}/{}", model.as_deref().unwrap_or(requested))
                 };
-                let ruling = self.grant.ruling.iter();
+                let ruling = self.grant.ruling().into_iter();
                 Ok(ruling.flat_map(|ruling| ruling.fallbacks.iter().skip(ruling.next)).map(text).collect())
             }
         }
@@ -214,7 +214,7 @@ impl Permit {
     /// The rule that chose the target, or None.
     #[getter]
     fn rule_id(&self) -> Option<&str> {
-        self.grant.ruling.as_ref().map(|ruling| &*ruling.rule_id)
+        self.grant.ruling().map(|ruling| &*ruling.rule_id)
     }
 
     /// The most output tokens that may be produced, where the stated maximum was cut to fit; else None.

@@ -4,7 +4,7 @@ use core::cell::RefCell;
 use std::sync::Arc;
 
 use super::facts::RequestFacts;
-use super::{Incoming, Outcome};
+use super::{Decision, Incoming, Outcome, Pass};
 use crate::answer::{Answer, Denial, Evaluation, Step};
 use crate::engine::Engine;
 use crate::error::{Code, Fault};
@@ -29,36 +29,46 @@ impl Engine {
     ) -> Result<Evaluation, Fault> {
         request.check()?;
         let _reader = self.policy.reader();
-        let mut found = None;
-        let answer = self.decide_by(request, now, world, false, |decision| {
-            let incoming = Incoming::new(decision.policy, request, request.model.unwrap_or(""));
-            let facts = RequestFacts::new(self, decision, incoming);
-            let mut evaluation = Evaluation::of(&facts);
-            let rules = decision.policy.rules.as_ref().filter(|_| request.model.is_some());
-            let noted = Noted { facts: &facts, read: RefCell::default() };
-            let mut binding = None;
-            let asking = facts.asking();
-            for (rule, outcome) in rules.iter().flat_map(|rules| rules.trace(&asking, &noted)) {
-                evaluation.steps.push(noted.step(rule, &outcome));
-                if outcome == rules::Outcome::Match {
-                    binding = Some(rule.clone());
-                }
-            }
-            if facts.is_outdated() {
-                return Outcome::Outdated;
-            }
-            found = Some((evaluation, binding.is_some()));
-            match binding {
-                Some(rule) => self.bound(decision, &rule, incoming),
-                None => Outcome::Denial(Box::new(Denial::new(Code::ProviderBlocked))),
-            }
-        });
-        match (found, answer) {
+        let mut run = DryRun { found: None };
+        let answer = self.decide_by(request, now, world, false, &mut run);
+        match (run.found, answer) {
             (Some((evaluation, binds)), answer) => {
                 Ok(Evaluation { answer: binds.then_some(answer), ..evaluation })
             }
             (None, Answer::Denial(denial)) => Err(Fault::new(denial.code)),
             (None, Answer::Permit(_)) => unreachable!("who is permitted was evaluated"),
+        }
+    }
+}
+
+/// What the last pass found, and whether a rule binds.
+struct DryRun {
+    found: Option<(Evaluation, bool)>,
+}
+
+impl Pass for DryRun {
+    fn once<W: World>(&mut self, engine: &Engine, decision: &mut Decision<'_, '_, W>) -> Outcome {
+        let (policy, request) = (decision.policy, decision.request);
+        let incoming = Incoming::new(policy, request, request.model.unwrap_or(""));
+        let facts = RequestFacts::new(engine, decision, incoming);
+        let mut evaluation = Evaluation::of(&facts);
+        let rules = policy.rules.as_ref().filter(|_| request.model.is_some());
+        let noted = Noted { facts: &facts, read: RefCell::default() };
+        let mut binding = None;
+        let asking = facts.asking();
+        for (rule, outcome) in rules.iter().flat_map(|rules| rules.trace(&asking, &noted)) {
+            evaluation.steps.push(noted.step(rule, &outcome));
+            if outcome == rules::Outcome::Match {
+                binding = Some(rule);
+            }
+        }
+        if facts.is_outdated() {
+            return Outcome::Outdated;
+        }
+        self.found = Some((evaluation, binding.is_some()));
+        match binding {
+            Some(rule) => engine.bound(decision, rule, incoming),
+            None => Outcome::Denial(Box::new(Denial::new(Code::ProviderBlocked))),
         }
     }
 }

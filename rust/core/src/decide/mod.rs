@@ -10,13 +10,13 @@ mod ruled;
 use std::sync::Arc;
 
 use crate::admit::{Amount, Lines, Opening, Taken, only_shared, price_refuses};
-use crate::answer::{Answer, Denial, Exclusion, Fallbacks, Grant, ModelText, ProviderText, Reason};
+use crate::answer::{Answer, Beside, Denial, Exclusion, Fallbacks, Grant, ModelText, ProviderText, Reason};
 use crate::engine::Engine;
 use crate::error::{Code, Fault};
 use crate::permit::Handle;
 use crate::policy::{Key, Kind, Policy};
 use crate::request::{Asked, Caller, Request, World};
-use crate::routing::target::{Tape, Target, access, open_key, others, stated};
+use crate::routing::target::{Tape, Target, access, others, stated};
 use crate::units::Millis;
 use refusal::{LeftOut, denial_by, exclusion};
 
@@ -82,6 +82,21 @@ struct Decision<'a, 'w, W> {
     grant: Option<Grant>,
 }
 
+/// One pass over the targets. (No closure: whether one is inlined depends on how many there are.)
+trait Pass {
+    fn once<W: World>(&mut self, engine: &Engine, decision: &mut Decision<'_, '_, W>) -> Outcome;
+}
+
+/// What is answered is what is done.
+struct InEarnest;
+
+impl Pass for InEarnest {
+    #[inline(always)]
+    fn once<W: World>(&mut self, engine: &Engine, decision: &mut Decision<'_, '_, W>) -> Outcome {
+        engine.attempt(decision)
+    }
+}
+
 impl Engine {
     /// May this call be made, and where? What it may use is held on every counter that applies, or nothing is.
     ///
@@ -117,7 +132,7 @@ impl Engine {
 
     #[inline(always)]
     fn decide<W: World>(&self, request: &Request<'_>, now: Millis, world: &W, take: bool) -> Answer {
-        self.decide_by(request, now, world, take, |decision| self.attempt(decision))
+        self.decide_by(request, now, world, take, &mut InEarnest)
     }
 
     /// A refusal by limits is looked at once more, on fresh reads and the fine clock, after overdue permits were swept.
@@ -128,7 +143,7 @@ impl Engine {
         now: Millis,
         world: &W,
         take: bool,
-        mut attempt: impl FnMut(&mut Decision<'_, '_, W>) -> Outcome,
+        pass: &mut impl Pass,
     ) -> Answer {
         let mut tape = Tape::new(world);
         let mut now = now;
@@ -152,7 +167,7 @@ impl Engine {
                 refused: false,
                 grant: None,
             };
-            match (attempt(&mut decision), decision.grant.take()) {
+            match (pass.once(self, &mut decision), decision.grant.take()) {
                 (Outcome::Permit, Some(grant)) => return Answer::Permit(grant),
                 (Outcome::Denial(denial), _) => return Answer::Denial(denial),
                 _ if decision.refused => {
@@ -236,7 +251,6 @@ impl Engine {
             text: ModelText::None,
             config: None,
             after: usize::MAX,
-            pinned: None,
         };
         let mut lines = Lines::default();
         let key = decision.identity.key.map(|key| &**key);
@@ -254,14 +268,27 @@ impl Engine {
     ) -> Tried {
         let policy = decision.policy;
         let key = decision.identity.key.map(|key| &**key);
-        let allowed = match key {
-            None => open_key(policy, target, decision.request),
-            Some(key) => access(policy, key, target, decision.request, decision.tape),
+        let key_id = match key {
+            None => None,
+            Some(key) => match access(policy, key, target, decision.request, decision.tape) {
+                Ok(key_id) => key_id,
+                Err(reason) => return cannot_serve(exclusion(target, None, reason), None),
+            },
         };
-        let key_id = match allowed {
-            Ok(key_id) => key_id,
-            Err(reason) => return cannot_serve(exclusion(target, None, reason), None),
-        };
+        self.try_allowed(decision, target, key_id, model_is_shared)
+    }
+
+    /// Price, then limits.
+    #[inline(always)]
+    fn try_allowed<W: World>(
+        &self,
+        decision: &mut Decision<'_, '_, W>,
+        target: &Target<'_>,
+        key_id: Option<Arc<str>>,
+        model_is_shared: bool,
+    ) -> Tried {
+        let policy = decision.policy;
+        let key = decision.identity.key.map(|key| &**key);
         let mut lines = Lines::default();
         self.line_up(&mut lines, policy, key, target.provider, Some(target.model));
         let asked = &decision.request.asked;
@@ -294,10 +321,12 @@ impl Engine {
             Taken::Done(handle, amount) => {
                 let requests = i64::from(lines.count(Kind::Requests));
                 let (expires_at, fallbacks) = (opening.expires_at, decision.fallbacks(target));
-                let peeked =
-                    if decision.take { Box::default() } else { Engine::told(lines, &amount, decision.now) };
                 let granted = grant(target, key_id, &amount, handle, requests, fallbacks, expires_at);
-                decision.grant = Some(Grant { peeked, ..granted });
+                let granted = decision.grant.insert(granted);
+                if !decision.take {
+                    let peeked = Engine::told(lines, &amount, decision.now);
+                    granted.beside = Some(Box::new(Beside { peeked, ..Beside::default() }));
+                }
                 Tried::Permit
             }
             Taken::Sealed => Tried::Outdated,
@@ -388,8 +417,7 @@ fn grant(
         held_nano_usd: amount.nano,
         held_reason: amount.reason,
         expires_at,
-        ruling: None,
-        peeked: Box::default(),
+        beside: None,
     }
 }
 

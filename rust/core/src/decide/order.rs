@@ -34,7 +34,6 @@ impl Engine {
             text: ModelText::Requested(incoming.from),
             config: None,
             after: 0,
-            pinned: None,
         };
         let own = decision.request.fallbacks.unwrap_or(&[]);
         match self.try_target(decision, &target, own.is_empty()) {
@@ -93,7 +92,6 @@ impl Engine {
                 text,
                 config: Some(place),
                 after: 0,
-                pinned: None,
             }
         };
         let mut drawing = Drawing::new(key, closed_to(key, model));

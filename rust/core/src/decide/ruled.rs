@@ -6,13 +6,13 @@ use smallvec::SmallVec;
 
 use super::facts::RequestFacts;
 use super::order::Choice;
-use super::refusal::{LeftOut, denial_by};
-use super::{Decision, Incoming, Outcome, Tried};
+use super::refusal::{LeftOut, denial_by, exclusion};
+use super::{Decision, Incoming, Outcome, Tried, cannot_serve};
 use crate::answer::{Fallbacks, ModelText, Ruling};
 use crate::engine::Engine;
 use crate::request::World;
 use crate::routing::rules::{Rule, RuleSet};
-use crate::routing::target::{Drawing, Target};
+use crate::routing::target::{Drawing, Target, pinned};
 
 impl Engine {
     /// Ask the rules. What they came to is counted with the answer, since a decision may be made anew.
@@ -64,7 +64,7 @@ impl Engine {
                 None => (incoming.model, ModelText::Requested(incoming.from)),
             };
             let provider = decision.provider(name);
-            let target = Target { provider, name, model, text, config: None, after: 0, pinned: None };
+            let target = Target { provider, name, model, text, config: None, after: 0 };
             match self.try_target(decision, &target, false) {
                 Tried::CannotServe(found) => left_out.add(*found),
                 other => {
@@ -97,9 +97,18 @@ impl Engine {
             return self.choose(decision, key, Choice { model, text, model_is_shared, stand_by }, left_out);
         }
         let provider = decision.provider(name);
-        let pinned = row.key_id.as_deref();
-        let target = Target { provider, name, model, text, config: None, after: 0, pinned };
-        match self.try_target(decision, &target, model_is_shared) {
+        let target = Target { provider, name, model, text, config: None, after: 0 };
+        let tried = match &row.key_id {
+            None => self.try_target(decision, &target, model_is_shared),
+            Some(id) => {
+                let key = decision.identity.key.map(|key| &**key);
+                match pinned(decision.policy, key, &target, decision.request.asked.batch, id) {
+                    Ok(key_id) => self.try_allowed(decision, &target, key_id, model_is_shared),
+                    Err(reason) => cannot_serve(exclusion(&target, None, reason), None),
+                }
+            }
+        };
+        match tried {
             Tried::CannotServe(found) => {
                 left_out.add(*found);
                 None
@@ -113,7 +122,7 @@ impl<W: World> Decision<'_, '_, W> {
     /// Let the permit, where there is one, tell what the rule said.
     fn rule(&mut self, ruling: &Arc<Ruling>, incoming: Incoming<'_>) {
         if let Some(grant) = &mut self.grant {
-            grant.ruling = Some(ruling.clone());
+            grant.beside.get_or_insert_default().ruling = Some(ruling.clone());
             // Where it has none, the request's stand.
             if !ruling.fallbacks.is_empty() {
                 grant.fallbacks = Fallbacks::Ruled(incoming.from);

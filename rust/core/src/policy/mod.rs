@@ -384,8 +384,7 @@ impl Policy {
         (self.providers.list[number as usize].named).then_some(number)
     }
 
-    /// The team of a key, and the customer: the team's, or the key's own.
-    #[inline(always)]
+    /// The team of a key, and the customer: its own, or the team's.
     pub(crate) fn above(&self, key: &Key) -> (Option<&Team>, Option<&Customer>) {
         let team = key.team.and_then(|team| self.teams.get(team));
         let customer = key.customer.or_else(|| team.and_then(|team| team.customer));

@@ -46,8 +46,6 @@ pub(crate) struct Target<'a> {
     pub(crate) config: Option<usize>,
     /// How many of the request's fallbacks have been tried when this one is.
     pub(crate) after: usize,
-    /// The one provider key that may serve; None: any that the key may use.
-    pub(crate) pinned: Option<&'a str>,
 }
 
 /// The provider that a request states, by its field or in its model's text, and where the model begins. A prefix is one
@@ -76,15 +74,7 @@ pub(crate) fn fallback<'a>(policy: &Policy, request: &Request<'a>, index: usize,
     } else {
         (model, ModelText::Fallback { index, from: name.len() + 1 })
     };
-    Target {
-        provider: policy.provider(name),
-        name,
-        model,
-        text,
-        config: None,
-        after: index + 1,
-        pinned: None,
-    }
+    Target { provider: policy.provider(name), name, model, text, config: None, after: index + 1 }
 }
 
 /// Whether a key may call a target, and with which of the provider's keys.
@@ -105,11 +95,7 @@ pub(crate) fn access<W: World>(
             reason = if reason == Reason::ProviderBlocked { Reason::ModelBlocked } else { reason };
             continue;
         }
-        let key_id = match target.pinned {
-            None => provider_key(policy, config, target.model, request, tape),
-            Some(id) => pinned_key(policy, provider, &config.keys, target.model, request.asked.batch, id),
-        };
-        match key_id {
+        match provider_key(policy, config, target.model, request, tape) {
             Ok(key_id) => return Ok(key_id),
             Err(closed) => reason = closed,
         }
@@ -117,28 +103,34 @@ pub(crate) fn access<W: World>(
     Err(reason)
 }
 
-/// With which key a target is called by somebody who has no virtual key, and so may use any.
-pub(crate) fn open_key(
+/// As [`access`], with the one key of the provider that a rule names: whatever it weighs, since it is in no draw. Who has
+/// no virtual key may use any.
+pub(crate) fn pinned(
     policy: &Policy,
+    key: Option<&Key>,
     target: &Target<'_>,
-    request: &Request<'_>,
-) -> Result<Option<Arc<str>>, Reason> {
-    let (Some(id), Some(provider)) = (target.pinned, target.provider) else { return Ok(None) };
-    pinned_key(policy, provider, &KeyChoice::Every, target.model, request.asked.batch, id)
-}
-
-/// The key that a rule names, if it may serve: whatever it weighs, since it is in no draw.
-fn pinned_key(
-    policy: &Policy,
-    provider: u32,
-    choice: &KeyChoice,
-    model: &str,
     batch: bool,
     id: &str,
 ) -> Result<Option<Arc<str>>, Reason> {
+    let provider = target.provider.ok_or(Reason::ProviderBlocked)?;
     let keys = &policy.providers.list[provider as usize].keys;
-    let pinned = keys.iter().find(|key| *key.id == *id && serves(key, choice, model, batch));
-    pinned.map(|key| Some(key.id.clone())).ok_or(Reason::NoKey)
+    let of = |choice: &KeyChoice| {
+        let pinned = keys.iter().find(|key| *key.id == *id && serves(key, choice, target.model, batch));
+        pinned.map(|key| Some(key.id.clone())).ok_or(Reason::NoKey)
+    };
+    let Some(key) = key else { return of(&KeyChoice::Every) };
+    let mut reason = Reason::ProviderBlocked;
+    for config in key.configs.iter().filter(|config| config.provider == provider) {
+        if config.models.allows(target.model) {
+            match of(&config.keys) {
+                Ok(key_id) => return Ok(key_id),
+                Err(closed) => reason = closed,
+            }
+        } else if reason == Reason::ProviderBlocked {
+            reason = Reason::ModelBlocked;
+        }
+    }
+    Err(reason)
 }
 
 /// Whether one of the provider's keys may be used for a call.

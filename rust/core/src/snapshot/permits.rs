@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bytes::{Rest, put, put_text};
-use crate::answer::{Fallbacks, Grant, HeldReason, ModelText, ProviderText, Ruling};
+use crate::answer::{Beside, Fallbacks, Grant, HeldReason, ModelText, ProviderText, Ruling};
 use crate::ids::Known;
 use crate::period::Epoch;
 use crate::permit::{Handle, Kept, State};
@@ -122,7 +122,7 @@ fn write_grant(row: &mut Vec<u8>, grant: &Grant, name: impl Fn(u32) -> Arc<str>)
         }
     }
     // At the end of the row, or nothing: as rows were before there were rules.
-    if let Some(ruling) = &grant.ruling {
+    if let Some(ruling) = grant.ruling() {
         put_text(row, &ruling.rule_id);
         put_text(row, ruling.model.as_deref().unwrap_or(""));
         let left = ruling.fallbacks.get(ruling.next..).unwrap_or_default();
@@ -225,7 +225,12 @@ fn read_grant(rest: &mut Rest<'_>, handle: Handle, place: &mut impl FnMut(&str) 
             Fallbacks::Others(others.collect::<Option<_>>()?)
         }
     };
-    let ruling = if rest.0.is_empty() { None } else { Some(Arc::new(read_ruling(rest)?)) };
+    let beside = if rest.0.is_empty() {
+        None
+    } else {
+        let ruling = Some(Arc::new(read_ruling(rest)?));
+        Some(Box::new(Beside { ruling, ..Beside::default() }))
+    };
     Some(Grant {
         handle,
         provider,
@@ -238,7 +243,6 @@ fn read_grant(rest: &mut Rest<'_>, handle: Handle, place: &mut impl FnMut(&str) 
         held_nano_usd,
         held_reason,
         expires_at: Millis::new(expires_at),
-        ruling,
-        peeked: Box::default(),
+        beside,
     })
 }
