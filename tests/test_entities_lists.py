@@ -40,6 +40,7 @@ ROWS: list[tuple[dict[str, Any], str, int]] = [
     ({"limit": 2, "offset": 2}, "Bd", 4),
     ({"limit": 2, "offset": 3}, "d", 4),
     ({"offset": 9}, "", 4),
+    ({"limit": 1000, "offset": 2**63 - 1}, "", 4),
     ({"limit": 0}, "", 4),
     ({"limit": None, "search": None}, "caBd", 4),
     ({"search": "b"}, "B", 1),

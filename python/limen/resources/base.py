@@ -51,8 +51,9 @@ class Paging(Struct):
         if total is None:
             found = list(found)
             total = len(found)
-        stop = None if self.limit is None else self.offset + self.limit
-        return list(islice(found, min(self.offset, total), stop)), total
+        first = min(self.offset, total)
+        stop = None if self.limit is None else first + self.limit
+        return list(islice(found, first, stop)), total
 
     def page(self, kind: type[Page[Any]], items: Sequence[Any], total: int) -> Page[Any]:
         """The list answer; without a limit its limit is its count."""
