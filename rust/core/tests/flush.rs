@@ -213,6 +213,23 @@ fn an_idempotency_id_is_written_at_once_and_answers_the_same_after_a_crash() {
 }
 
 #[test]
+fn the_id_of_the_later_of_two_permits_of_one_record_is_the_one_that_is_kept() {
+    // Ids are told shard by shard: either of the two may come first.
+    for number in 0..32 {
+        let small = Settings { max_open_permits: 1, ..settings() };
+        let mut stored = Stored::with(small, &one("1h", Window::Fixed));
+        let earlier = with_id(&stored, &format!("earlier {number}"), 1).expect("room");
+        settle(&stored.engine, earlier.handle, 3, 5, 1).expect("an open permit");
+        let id = format!("later {number}");
+        let later = with_id(&stored, &id, 2).expect("the closed one makes room");
+        assert_eq!(later.handle.index, earlier.handle.index);
+        stored.flush(3);
+        stored.crash(4);
+        assert_eq!(with_id(&stored, &id, 5).expect("the same permit").handle, later.handle, "{number}");
+    }
+}
+
+#[test]
 fn what_is_overdue_when_it_is_loaded_expires_by_its_rule() {
     let mut stored = Stored::with(Settings { permit_ttl_ms: 100, ..settings() }, &one("1h", Window::Fixed));
     let permit = stored.ask(100, 1).expect("room");

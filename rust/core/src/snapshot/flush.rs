@@ -95,7 +95,9 @@ impl Engine {
         let aged = core::mem::take(&mut flush.young);
         let mut looks: Vec<u32> = aged.iter().map(|(index, _)| *index).collect();
         for (handle, id) in self.ids.fresh() {
-            flush.ids.insert(handle.index, (handle.generation, id));
+            // In no order: of two permits that had the record one after the other, the later one has it.
+            let last = flush.ids.entry(handle.index).or_insert((handle.generation, id));
+            *last = (handle.generation, id).max(*last);
             looks.push(handle.index);
         }
         if core::mem::take(&mut flush.reshaped) {
