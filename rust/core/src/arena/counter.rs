@@ -234,9 +234,10 @@ impl<'a> Counter<'a> {
         self.mark.note();
     }
 
-    /// Tell the history what a window came to, from the last word that it had.
+    /// Tell the history what a window came to, from the last word that it had: once it is noted that there is another.
     #[cold]
     pub(super) fn tell_total(&self, word: u128) {
+        self.note();
         if amount_of(word) > 0 {
             self.tell(epoch_of(word), Told::Total(amount_of(word)));
         }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::tiny::{ask, engine, handle, key, limit, settings};
 use super::{ANY, all, check, thread};
 use crate::mark::Mark;
 use crate::period::Lattice;
+use crate::policy::{Kind, Window};
 use crate::sync::Word;
 use crate::units::Millis;
 use crate::window::fixed::Fixed;
@@ -66,5 +68,31 @@ fn what_was_counted_before_a_flush_began_is_in_it() {
         let second = marked.flush();
         let first = all(vec![flushing])[0];
         assert_eq!(second.or(first), Some(before), "a count that had ended was in no flush");
+    });
+}
+
+const MINUTE: i64 = 60_000;
+
+#[test]
+fn a_window_that_ends_during_a_flush_is_told_with_the_row_of_the_next_one() {
+    check(2, || {
+        let budget = limit("b", Kind::Budget, 9, "1m", Window::Fixed);
+        let engine = engine(settings(), &[key("k", None, None, vec![budget])]);
+        engine.keep_history(true);
+        let caller = handle(&engine, "k");
+        ask(&engine, caller, 1, 1).expect("room");
+        engine.collect(Millis::new(1));
+        let (mut standing, mut told) = (0, 0);
+        let mut flush = || {
+            let collected = engine.collect(Millis::new(MINUTE));
+            told += collected.periods.len();
+            standing = collected.counters.last().map_or(standing, |row| row.start.get());
+            assert!(told == 0 || standing == MINUTE, "a crash right now would have it told twice");
+            (standing, told)
+        };
+        let rolling = thread(&engine, move |engine| ask(engine, caller, 1, MINUTE));
+        flush();
+        all(vec![rolling]);
+        assert_eq!(flush(), (MINUTE, 1));
     });
 }

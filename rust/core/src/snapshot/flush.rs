@@ -109,10 +109,27 @@ impl Engine {
         for index in looks {
             self.look_at(index, &aged, &policy, &mut flush, &mut collected);
         }
-        self.arena.each_changed(|counter| collected.counters.extend(counters::write(&counter, now)));
-        // Last, so that no counter is read in a window whose predecessor's total comes later.
         collected.periods.extend(self.arena.history.take(true));
+        self.arena.each_changed(|counter| collected.counters.extend(counters::write(&counter, now)));
+        self.take_late_totals(&mut collected);
         collected
+    }
+
+    /// Windows that ended while counters were read. A total goes with the row that says the next window: without the row a
+    /// counter that is put back would come to the end of its window again, and tell it twice; without the total nobody
+    /// would. Who rolls a window notes that before he tells, so the row that is missing comes with the next flush.
+    fn take_late_totals(&self, collected: &mut Collected) {
+        let late = self.arena.history.take(true);
+        if late.is_empty() {
+            return;
+        }
+        let standing: Map<i64, Millis> = collected.counters.iter().map(|row| (row.key, row.start)).collect();
+        for period in late {
+            match standing.get(&key(period.number, period.kind)) {
+                Some(start) if *start > period.start => collected.periods.push(period),
+                _ => self.arena.history.tell(period),
+            }
+        }
     }
 
     fn look_at(
