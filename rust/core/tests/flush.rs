@@ -332,6 +332,18 @@ fn an_edit_that_ends_a_period_tells_it() {
 }
 
 #[test]
+fn a_limit_that_is_deleted_tells_what_was_used_of_its_window() {
+    let mut stored = Stored::new(&one("1h", Window::Fixed));
+    let permit = stored.ask(30, 1).expect("room");
+    settle(&stored.engine, permit, 0, 25, 2).expect("an open permit");
+    let open = stored.ask(10, 3).expect("room");
+    stored.flush(4);
+    stored.edit(&[key("k", vec![])], 5);
+    settle(&stored.engine, open, 0, 10, 6).expect("an open permit");
+    assert_eq!(periods(&stored.flush(7)), [(0, HOUR, Told::Total(25))]);
+}
+
+#[test]
 fn nothing_is_told_of_periods_where_nobody_keeps_them() {
     let engine = common::engine(settings(), &[key("k", vec![money("b", 100, "1h")])]);
     ask(&engine, handle(&engine, "k"), 5, 1).expect("room");

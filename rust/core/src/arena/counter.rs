@@ -250,7 +250,7 @@ impl<'a> Counter<'a> {
         }
     }
 
-    fn tell(&self, epoch: Epoch, told: Told) {
+    pub(super) fn tell(&self, epoch: Epoch, told: Told) {
         if !self.arena.history.is_kept() {
             return;
         }

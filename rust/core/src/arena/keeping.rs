@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Arena, Counter, Shape, Slot, name_of};
+use crate::history::Told;
 use crate::period::{Epoch, Lattice, MAX_LENGTH_MS};
 use crate::policy::{Kind, LimitName};
 use crate::units::Millis;
@@ -103,6 +104,16 @@ impl Counter<'_> {
             pieces.iter_mut().for_each(|(_, total, used)| *used = *total);
         }
         Some((name, Standing { shape, newest, pieces }))
+    }
+
+    /// Its limit is gone, and its window ends with it: tell the history what was used. What is held will be charged to
+    /// others alone.
+    pub(crate) fn tell_end(&self) {
+        if let Some((_, standing)) = self.standing()
+            && let (Shape::Fixed(_), [(epoch, _, used @ 1..)]) = (standing.shape, &standing.pieces[..])
+        {
+            self.tell(*epoch, Told::Total(*used));
+        }
     }
 
     /// Stand where the counter of before stood. Nobody counts yet.

@@ -177,6 +177,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn retire(&mut self, limit: &Limit, staying: &[LimitRow]) {
+        self.arena.get(limit.slot).tell_end();
         self.retired.push(limit.slot);
         self.editor.gone.push((limit.name.number, limit.kind));
         if !staying.iter().any(|row| *row.id == *limit.name.limit_id) {
