@@ -10,11 +10,12 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("house", "over_http", "rows", "twin")
+pytest.register_assert_rewrite("house", "kept", "over_http", "rows", "twin")
 
 from over_http import OverHttp  # noqa: E402  (after the line above, which makes assertions tell what they saw)
 
 from house import House, Stores  # noqa: E402  (as above)
+from kept import Kept  # noqa: E402  (as above)
 
 settings.register_profile(
     "ci",
@@ -79,3 +80,11 @@ def house() -> House:
 def make_house() -> Callable[..., House]:
     """Houses with settings of their own: `make_house(on_expiry="give_back")`."""
     return House
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    # The thread sleeps through a test: what is flushed is flushed by the test.
+    house = Kept(tmp_path / "limen.db", usage_flush_ms=3_600_000)
+    yield house
+    house.engine.close()

@@ -207,6 +207,25 @@ def test_a_damaged_store_is_told_of_and_what_is_readable_makes_a_new_one(
     assert "not written over" in done.stderr
 
 
+def test_open_permits_and_numbers_of_limits_outlive_the_numbers_that_are_lost(tmp_path: Path) -> None:
+    store, new = tmp_path / "limen.db", tmp_path / "new.db"
+    limited = {"rate_limit": {"request_max_limit": 9, "request_reset_duration": "1d"}}
+    with limen.Engine.open(store) as engine:
+        key = engine.virtual_keys.create(
+            {"name": "k", "mcp_configs": [{"mcp_client_name": "c", "tools_to_execute": ["*"]}], **limited}
+        )
+        assert engine.admit(key.value, None, mcp_tool="c/t", id="once")
+    limen.Engine.open(store).close()
+    sql("UPDATE meta SET value = x'39' WHERE name IN ('boot', 'sequence.limit')")(store)
+    sql("INSERT INTO limits VALUES (7000, 'team', 't', 'b')")(store)
+    done = run("doctor", store, "--recover", new)
+    assert done.returncode == 0, done.stderr
+    with limen.Engine.open(new) as engine:
+        assert engine.open_permits() == 1
+        assert engine.virtual_keys.get(key.id).rate_limit.request_current_usage == 1
+        assert engine._book.numbers["limit"] > 7000
+
+
 def lose(kind: str) -> Any:
     return sql(f"DELETE FROM records WHERE kind = '{kind}'")
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from limen import _core
 from limen.actor import acting_as
-from limen.errors import fault
+from limen.errors import InvalidError, fault
 from limen.evaluation import RuleEvaluation
 from limen.model import ListUsageResponse, LoadReport, VirtualKeyQuotaResponse
 from limen.resources.audit import Audit
@@ -46,7 +46,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_core.forked)
 
 
-def _end(engine: "weakref.ref[Engine]", flusher: "Flusher", store: "Store") -> None:
+def _end(pid: int, engine: "weakref.ref[Engine]", flusher: "Flusher", store: "Store") -> None:
+    if os.getpid() != pid:
+        return  # a child of fork: all of it is the parent's
     known = engine()
     if known is None:
         flusher.stop()
@@ -172,8 +174,11 @@ class Engine(_core.Engine):
         self._book.restore(kept)
         self._book.keeper = store
         self.keep_history(on=True)
-        self.restore_usage(*store.usage())
-        store.claim(kept.identity)
+        try:
+            restored = self.restore_usage(*store.usage())
+        except InvalidError as error:
+            raise store.damaged(error.message) from None
+        store.claim(kept.identity, restored["unknown"])
         self._flusher = flusher = Flusher(
             weakref.ref(self),
             collect=_core.Engine.collect,
@@ -183,7 +188,7 @@ class Engine(_core.Engine):
             ),
         )
         # At the end of the interpreter it ends cleanly; of an engine that is forgotten the file is let go of.
-        weakref.finalize(self, _end, weakref.ref(self), flusher, store)
+        weakref.finalize(self, _end, os.getpid(), weakref.ref(self), flusher, store)
 
     def _keep_from(self) -> int:
         """Periods that ended before this instant are let go of; a closed engine's clock is asked no more."""
@@ -302,9 +307,11 @@ class Engine(_core.Engine):
             self.shut()
         try:
             if first and self._flusher is not None:
-                self._flusher.stop()
                 self._flusher.flush()
         finally:
+            # Also where another thread closes it just now: it is closed when the last flush has ended.
+            if self._flusher is not None:
+                self._flusher.stop()
             self._book.keeper.close()
 
     def __enter__(self) -> Self:

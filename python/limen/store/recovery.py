@@ -32,9 +32,13 @@ from limen.store.copies import refuse_old
 from limen.store.meta import write
 from limen.store.salvage import Found, Salvage, read_everything
 from limen.store.schema import record_crc, version_of
+from limen.store.store import BOOT
 
 # Ids that were given out, and are not seen any more, are not given out again.
 SPARED = 1_000
+# Permits are of an earlier opening than the one that finds them. No store was opened so often, and as many
+# numbers are left.
+OPENINGS = 1 << 23
 
 
 class Saved(NamedTuple):
@@ -160,7 +164,7 @@ def _write(to: str, found: Salvage, kept: list[Found]) -> None:
 
 
 def _sequences(found: Salvage) -> dict[str, bytes]:
-    """Those that are lost, from what is seen."""
+    """Numbers that are lost, from what is seen."""
     seen = {"record": max(found.records), "audit": max((entry.row for entry in found.audit), default=0)}
     for put in found.records.values():
         record = unpack(put.kind, put.data)
@@ -170,4 +174,7 @@ def _sequences(found: Salvage) -> dict[str, bytes]:
         for word, rows in (("provider_config", "providers"), ("mcp_config", "mcp")):
             for row in getattr(record, rows, ()):
                 seen[word] = max(seen.get(word, 0), cast("int", row.id))
-    return {f"sequence.{name}": b"%d" % (number + SPARED) for name, number in seen.items()}
+    # Those of deleted limits name their periods.
+    seen["limit"] = max(seen.get("limit", 0), *(number for number, *_ in found.usage.get("limits", ())), 0)
+    numbers = {f"sequence.{name}": b"%d" % (number + SPARED) for name, number in seen.items()}
+    return {**numbers, BOOT: b"%d" % OPENINGS}

@@ -12,7 +12,7 @@ from limen.store import files
 from limen.store.lock import Lock
 from limen.store.meta import read_all, write, write_number
 from limen.store.schema import record_crc
-from limen.store.usage import Pending, Usage, read_periods, read_usage
+from limen.store.usage import Pending, Usage, end_counters, read_periods, read_usage
 from limen.store.vault import Vault, vault_of_environment
 from limen.store.writer import Writer
 
@@ -36,8 +36,8 @@ class Store:
         self._vault = vault
         self._pid = os.getpid()
         self._writer = Writer(path, lock.release)
-        # Limits whose owners are on the disk: told once.
-        self._named: set[int] = set()
+        # Owners of limits as they are on the disk: told where they differ.
+        self._named: dict[int, Named] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -74,12 +74,16 @@ class Store:
         last = found.identity
         return found._replace(identity=Identity(last.secret or os.urandom(32), last.boot + 1))
 
-    def claim(self, identity: Identity) -> None:
-        """Take the number of this opening: before a permit of it is given out, so that no other has it."""
+    def claim(self, identity: Identity, unknown: Sequence[int]) -> None:
+        """Take the number of this opening: before a permit of it is given out, so that no other has it.
+
+        `unknown` are the keys of counters that were not put back, since their limits are gone.
+        """
 
         def keep(connection: sqlite3.Connection) -> None:
             write(connection, SECRET, identity.secret)
             write_number(connection, BOOT, identity.boot)
+            end_counters(connection, unknown)
 
         # A number that is passed by harms nobody, so there is nothing to take back.
         self._writer.write(keep, keep)
@@ -96,15 +100,32 @@ class Store:
 
         Periods that ended before `keep_from` are let go of.
         """
-        owners = {number: named(number) for number in pending.numbers() - self._named}
-        known = {number: owner for number, owner in owners.items() if owner is not None}
-        self._writer.write(lambda connection: pending.write(connection, known, keep_from), pending.undo())
-        self._named |= known.keys()
+        owners = {number: named(number) for number in pending.numbers()}
+        fresh = {
+            number: owner
+            for number, owner in owners.items()
+            if owner is not None and owner != self._named.get(number)
+        }
+        try:
+            left = self._writer.write(
+                lambda connection: pending.write(connection, fresh, keep_from), pending.undo()
+            )
+        except BaseException:
+            # Whose are on the disk now is not known.
+            self._named.clear()
+            raise
+        self._named.update(fresh)
+        for number in left:
+            self._named.pop(number, None)
 
     def periods(
         self, now: int, sought: PeriodsSought, limit: int | None, offset: int
     ) -> tuple[list[Period], int]:
         return self._writer.read(lambda connection: read_periods(connection, now, sought, limit, offset))
+
+    def damaged(self, reason: str) -> LimenError:
+        """The refusal of rows that are what was written, and are none."""
+        return files.damaged(self.path, reason)
 
     def _told(self, error: LimenError) -> LimenError:
         if error.code == "store_damaged":

@@ -29,10 +29,11 @@ _COUNTER: Final = (
 # A correction may come before the total that it corrects: other threads told them.
 _PERIOD: Final = (
     "INSERT INTO periods (key, start, finish, most, used) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key, start)"
-    " DO UPDATE SET used = used + excluded.used, most = coalesce(excluded.most, most)"
+    # A sum that is no integer any more would be a fraction.
+    " DO UPDATE SET used = min(9223372036854775807, used + excluded.used),"
+    " most = coalesce(excluded.most, most)"
 )
-_NAMED: Final = "INSERT OR IGNORE INTO limits (number, level, owner_id, limit_id) VALUES (?, ?, ?, ?)"
-# A counter whose window has ended and that nobody has met since counts for a period that has ended.
+_NAMED: Final = "INSERT OR REPLACE INTO limits (number, level, owner_id, limit_id) VALUES (?, ?, ?, ?)"
 # A counter whose window has ended and that nobody has met since counts for a period that has ended; of a
 # sliding one the total is 0.
 _SOUGHT: Final = (
@@ -51,6 +52,14 @@ _UNUSED: Final = (
     " (SELECT 1 FROM periods WHERE key BETWEEN :number * 4 AND :number * 4 + 3) AND NOT EXISTS"
     " (SELECT 1 FROM counters WHERE key BETWEEN :number * 4 AND :number * 4 + 3)"
 )
+# Of a sliding one the total is 0.
+_LEFT: Final = (
+    "INSERT OR IGNORE INTO periods (key, start, finish, most, used)"
+    " SELECT key, start, finish, NULL, total FROM counters WHERE key = ? AND total > 0"
+)
+MOST: Final = 2**63 - 1
+MOST_PERIODS: Final = 250_000
+"""Periods that wait for the disk, at most."""
 
 
 class Usage(NamedTuple):
@@ -67,6 +76,7 @@ class Pending:
         self.permits: dict[int, bytes | None] = {}
         self.counters: dict[int, tuple[int, int, int, bytes] | None] = {}
         self.periods: dict[tuple[int, int], tuple[int, int | None, int]] = {}
+        self.lost = 0
 
     def __bool__(self) -> bool:
         return bool(self.permits or self.counters or self.periods)
@@ -79,19 +89,26 @@ class Pending:
         self.counters.update(dict.fromkeys(counters_gone))
         self.counters.update({key: (start, end, total, row) for key, start, end, total, row in counters})
         for key, start, end, limit, total, correction in periods:
-            _, most, used = self.periods.get((key, start), (end, None, 0))
+            known = self.periods.get((key, start))
+            if known is None and len(self.periods) >= MOST_PERIODS:
+                self.lost += 1
+                continue
+            _, most, used = known or (end, None, 0)
             if total is None:
-                self.periods[key, start] = (end, most, used + (correction or 0))
+                self.periods[key, start] = (end, most, min(MOST, used + (correction or 0)))
             else:
-                self.periods[key, start] = (end, limit, used + total)
+                self.periods[key, start] = (end, limit, min(MOST, used + total))
 
     def numbers(self) -> set[int]:
         """Of the limits that something is told of."""
         keys = [key for key, row in self.counters.items() if row is not None]
         return {key // 4 for key in (*keys, *(key for key, _ in self.periods))}
 
-    def write(self, connection: sqlite3.Connection, named: Mapping[int, Named], before: int) -> None:
-        """Write all of it, with whose the limits of some numbers are, and let go of what ended `before`."""
+    def write(self, connection: sqlite3.Connection, named: Mapping[int, Named], before: int) -> set[int]:
+        """Write all of it, with whose the limits of some numbers are, and let go of what ended `before`.
+
+        The numbers of limits of which something is let go of: they may have no owner there any more.
+        """
         gone = ((key,) for key, data in self.permits.items() if data is None)
         connection.executemany("DELETE FROM permits WHERE key = ?", gone)
         puts = ((key, data, usage_crc(key, data)) for key, data in self.permits.items() if data is not None)
@@ -107,6 +124,7 @@ class Pending:
         connection.executemany("DELETE FROM periods WHERE key = ? AND start = ?", old)
         left = {key // 4 for key in (*ended, *(key for key, _ in old))}
         connection.executemany(_UNUSED, ({"number": number} for number in left))
+        return left
 
     def undo(self) -> Callable[[sqlite3.Connection], object]:
         """What takes back what adds up, of as much as is pending now. The rest is written again.
@@ -127,6 +145,13 @@ def read_usage(connection: sqlite3.Connection) -> Usage:
         list(_checked(connection.execute("SELECT key, data, crc FROM permits"), "permit")),
         list(_checked(connection.execute("SELECT key, data, crc FROM counters"), "counter")),
     )
+
+
+def end_counters(connection: sqlite3.Connection, keys: Sequence[int]) -> None:
+    """Counters of limits that were deleted after the last flush: their windows have ended with them."""
+    connection.executemany(_LEFT, ((key,) for key in keys))
+    connection.executemany("DELETE FROM counters WHERE key = ?", ((key,) for key in keys))
+    connection.executemany(_UNUSED, ({"number": key // 4} for key in keys))
 
 
 def _checked(rows: Iterable[tuple[int, bytes, int]], what: str) -> Iterator[tuple[int, bytes]]:

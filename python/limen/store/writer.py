@@ -47,19 +47,36 @@ class Writer:
 
     def read(self, job: Job[T]) -> T:
         """The answer of a job that only reads."""
-        return self._run(job, None)
+        future: Future[T] = Future()
+        self._ask(job, None, future)
+        return future.result()
 
     def write(self, job: Job[T], inverse: Job[Any]) -> T:
         """The job's answer. `inverse` takes it back, where it turns out to have happened after all."""
-        return self._run(job, inverse)
-
-    def _run(self, job: Job[T], inverse: Job[Any] | None) -> T:
         future: Future[T] = Future()
+        try:
+            self._ask(job, inverse, future)
+            return future.result()
+        except BaseException:
+            if not future.done() or future.exception() is None:
+                # A signal's handler has raised in whoever waits (Ctrl-C), who takes it for not done.
+                self._take_back(future, inverse)
+            raise
+
+    def _take_back(self, asked: Future[Any], inverse: Job[Any]) -> None:
+        def job(connection: sqlite3.Connection) -> None:
+            # In its turn behind what was asked for: if that is not done by now, it was never asked for.
+            if asked.done() and asked.exception() is None:
+                inverse(connection)
+
+        with suppress(LimenError):
+            self._ask(job, job, Future())
+
+    def _ask(self, job: Job[T], inverse: Job[Any] | None, future: Future[T]) -> None:
         with self._closing:
             if self._closed:
                 raise fault("engine_closed")
             self._jobs.put((job, inverse, future))
-        return future.result()
 
     def close(self) -> None:
         """Everything that was asked for is done, then the thread ends. Twice is once."""
@@ -102,8 +119,7 @@ class Writer:
                     self._connected()
             if isinstance(error, sqlite3.Error):
                 error = files.refusal(self.path, error)
-            if isinstance(error, LimenError):
-                self.trouble = error.message
+            self.trouble = error.message if isinstance(error, LimenError) else repr(error)
             raise error from None
         self.trouble = None
         return answer

@@ -25,10 +25,9 @@ pub(crate) fn admit_many<'py>(
     let given: Vec<_> = requests.iter_borrowed().collect();
     let items: Vec<PyResult<Item<'_, '_>>> = given.iter().map(|item| Item::read(item)).collect();
     let asks: Vec<PyResult<Ask<'_>>> = items.iter().map(|item| asked(py, core, item)).collect();
-    let answers: Vec<_> = py.detach(|| {
-        let decided = |ask: &PyResult<Ask<'_>>| ask.as_ref().ok().map(|ask| ask.answer(core, true));
-        asks.iter().map(decided).collect()
-    });
+    let decided = |ask: &PyResult<Ask<'_>>| ask.as_ref().ok().map(|ask| ask.answer(core, true));
+    let decide = || asks.iter().map(decided).collect::<Vec<_>>();
+    let answers = py.detach(|| core.work(decide)).map_err(convert::raise)?;
     let told = items.iter().zip(&asks).zip(answers).map(|((item, ask), answer)| match (item, ask, answer) {
         (Ok(item), Ok(ask), Some(Ok(answer))) => ask.object(own, &item.given(), answer),
         (_, _, Some(Err(fault))) => Err(convert::raise(fault)),
@@ -47,11 +46,12 @@ pub(crate) fn settle_many<'py>(
     let settlements = convert::sequence(settlements, MAX_ITEMS, "settlements")?;
     let read = |item: Borrowed<'_, 'py, PyAny>| settlement(own.get(), &item);
     let wanted: Vec<PyResult<_>> = settlements.iter_borrowed().map(read).collect();
-    let answers: Vec<_> = py.detach(|| {
+    let settle_all = || {
         let now = core.clock.now();
         let settle = |(handle, closing): &(Handle, Closing)| core.engine.settle(*handle, closing, now);
-        wanted.iter().map(|wanted| wanted.as_ref().ok().map(settle)).collect()
-    });
+        wanted.iter().map(|wanted| wanted.as_ref().ok().map(settle)).collect::<Vec<_>>()
+    };
+    let answers = py.detach(|| core.work(settle_all)).map_err(convert::raise)?;
     let told = wanted.into_iter().zip(answers).map(|(wanted, answer)| match (wanted, answer) {
         (Err(error), _) => Err(error),
         (Ok(_), Some(settled)) => Ok(Settlement::new(py, settled.map_err(convert::raise)?)?.into_any()),

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use hmac::{Hmac, KeyInit, Mac};
 use limen_core::error::{Code, Fault};
@@ -49,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) number: u64,
     chance: Chance,
     generation: AtomicU64,
+    /// Held for reading by who works without the GIL.
+    working: RwLock<()>,
     secrets: Secrets,
 }
 
@@ -149,6 +152,7 @@ impl Core {
             number: NEXT_ENGINE.fetch_add(1, Ordering::Relaxed),
             chance: seed.map_or(Chance::Random, |seed| Chance::Seeded(AtomicU64::new(mix(seed)))),
             generation: AtomicU64::new(GENERATION.load(Ordering::Relaxed)),
+            working: RwLock::new(()),
             secrets,
         }
     }
@@ -168,8 +172,17 @@ impl Core {
         self.check().or_else(|fault| if fault.code == Code::EngineClosed { Ok(()) } else { Err(fault) })
     }
 
+    /// Work of calls that have let go of the GIL, and with it of the order in which `close` comes.
+    pub(crate) fn work<T>(&self, calls: impl FnOnce() -> T) -> Result<T, Fault> {
+        let _working = self.working.read().unwrap_or_else(PoisonError::into_inner);
+        self.check()?;
+        Ok(calls())
+    }
+
+    /// Nothing is answered any more. What is under way ends first: it will be told by the last `collect`.
     pub(crate) fn close(&self) {
         self.generation.store(CLOSED, Ordering::Relaxed);
+        drop(self.working.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(crate) fn here(&self, take: bool, now: Option<Millis>) -> Here<'_> {

@@ -353,7 +353,7 @@ impl Engine {
     }
 
     /// No call is answered any more: LimenError engine_closed.
-    fn shut(&self) {
-        self.core.close();
+    fn shut(&self, py: Python<'_>) {
+        py.detach(|| self.core.close());
     }
 }
