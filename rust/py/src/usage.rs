@@ -26,14 +26,25 @@ pub(crate) fn collect<'py>(py: Python<'py>, core: &Core) -> PyResult<Bound<'py, 
         let key = period.number * 4 + period.kind as i64;
         (key, period.start.get(), period.end.get(), period.limit, total, correction)
     });
-    (
-        PyList::new(py, permits.collect::<Vec<_>>())?,
-        PyList::new(py, gone)?,
-        PyList::new(py, counters.collect::<Vec<_>>())?,
-        PyList::new(py, gone_counters)?,
-        PyList::new(py, periods.collect::<Vec<_>>())?,
-    )
+    (list(py, permits)?, list(py, gone)?, list(py, counters)?, list(py, gone_counters)?, list(py, periods)?)
         .into_pyobject(py)
+}
+
+/// Rows between which others may have the GIL: with 100,000 of them a decision would wait for all.
+const ROWS: usize = 1_000;
+
+fn list<'py>(
+    py: Python<'py>,
+    rows: impl IntoIterator<Item = impl IntoPyObject<'py>>,
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for (at, row) in rows.into_iter().enumerate() {
+        if at % ROWS == ROWS - 1 {
+            py.detach(|| ());
+        }
+        list.append(row)?;
+    }
+    Ok(list)
 }
 
 /// Put the rows of a store back.
