@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
+from typing import Any
 
 from house import HOUR, SECOND
-from kept import LIMITS, Kept, ended, spend, used
+from kept import ENDED, LIMITS, Kept, ended, spend, used
 from limen.model import usd
 
 MOST = 2**63 - 1
+PATIENCE_S = 60
 
 
 def test_a_rate_limit_that_counts_something_else_by_now_keeps_its_name(kept: Kept) -> None:
@@ -93,3 +96,38 @@ def test_a_limit_that_is_deleted_before_a_crash_leaves_what_was_flushed_of_it(ke
         with closing(sqlite3.connect(kept.path)) as connection:
             assert connection.execute("SELECT count(*) FROM counters").fetchone() == (0,)
         kept.restart()
+
+
+def test_pages_of_periods_are_parts_of_the_whole(kept: Kept) -> None:
+    keys = [kept.key(**LIMITS) for _ in range(2)]
+    for hour in range(3):
+        kept.at(hour * HOUR)
+        spend(kept, keys[0])
+        if hour < 2:
+            spend(kept, keys[1])  # whose second period nobody has met the end of
+        kept.engine.flush()
+    whole = list(kept.engine.usage().usage)
+    assert len(whole) == 6 + 6 + 6
+    paged = [row for offset in range(0, 24, 4) for row in kept.engine.usage(limit=4, offset=offset).usage]
+    assert paged == whole
+    assert kept.engine.usage(owner_id=keys[1].id).count == 9
+
+
+def test_periods_are_read_while_the_store_is_busy_writing(kept: Kept) -> None:
+    spend(kept, kept.key(**LIMITS))
+    kept.at(HOUR)
+    kept.engine.flush()
+    begun, read, in_time = threading.Event(), threading.Event(), []
+
+    def job(connection: Any) -> None:
+        begun.set()
+        in_time.append(read.wait(PATIENCE_S))
+
+    writer = kept.engine._book.keeper._writer
+    writing = threading.Thread(target=writer.write, args=(job, job))
+    writing.start()
+    assert begun.wait(PATIENCE_S)
+    assert used(ended(kept)) == ENDED
+    read.set()
+    writing.join()
+    assert in_time == [True]

@@ -53,8 +53,9 @@ class History:
             found = {one.key: one for one in self._counting()}
             running = sorted(self._running(found.values(), sought), key=lambda one: (-one.start, one.key))
             first, count = paging.cut(running)
-            left = None if paging.limit is None else paging.limit - len(first)
-            ended, more = self.book.keeper.periods(now, sought, left, max(0, paging.offset - count))
+        # Without the lock: there may be many.
+        left = None if paging.limit is None else paging.limit - len(first)
+        ended, more = self.book.keeper.periods(now, sought, left, max(0, paging.offset - count))
         shown = [_shown(period, found.get(period.key)) for period in (*first, *ended)]
         return cast("ListUsageResponse", paging.page(ListUsageResponse, shown, count + more))
 

@@ -84,8 +84,8 @@ class Flusher:
     def _flush(self, is_probe: bool) -> None:
         """A probe asks a disk that refused also where nothing is pending.
 
-        Whoever minds the trouble that a server tells of sends nobody there, so no use and no change would find
-        that it is over.
+        Whoever minds the trouble that a server tells of sends nobody there, so no use and no change would
+        find that it is over.
         """
         source = self._source()
         if source is None:

@@ -34,19 +34,30 @@ _PERIOD: Final = (
     " most = coalesce(excluded.most, most)"
 )
 _NAMED: Final = "INSERT OR REPLACE INTO limits (number, level, owner_id, limit_id) VALUES (?, ?, ?, ?)"
+# From the limits to what is told of them: their periods lie together, so nothing of another's is read.
+_OF: Final = (
+    " WHERE (:level IS NULL OR level = :level) AND (:owner_id IS NULL OR owner_id = :owner_id)"
+    " AND (:limit_id IS NULL OR limit_id = :limit_id) AND finish > :since AND start < :until"
+)
+_TOLD: Final = (
+    "SELECT key, start, finish, most, used, level, owner_id, limit_id FROM limits"  # noqa: S608 - texts of ours
+    " CROSS JOIN periods ON key BETWEEN number * 4 AND number * 4 + 3" + _OF
+)
 # A counter whose window has ended and that nobody has met since counts for a period that has ended; of a
 # sliding one the total is 0.
-_SOUGHT: Final = (
-    " FROM (SELECT key, start, finish, most, used FROM periods UNION ALL"
-    " SELECT key, start, finish, NULL, total FROM counters WHERE finish <= :now AND total > 0 AND NOT EXISTS"
-    " (SELECT 1 FROM periods WHERE periods.key = counters.key AND periods.start = counters.start))"
-    " JOIN limits ON number = key / 4 WHERE finish > :since AND start < :until"
-    " AND coalesce(:level, level) = level AND coalesce(:owner_id, owner_id) = owner_id"
-    " AND coalesce(:limit_id, limit_id) = limit_id"
+_STANDING: Final = (
+    "SELECT key, start, finish, NULL, total, level, owner_id, limit_id FROM limits"  # noqa: S608 - as above
+    " CROSS JOIN counters ON key BETWEEN number * 4 AND number * 4 + 3" + _OF + " AND finish <= :now"
+    " AND total > 0 AND NOT EXISTS"
+    " (SELECT 1 FROM periods WHERE periods.key = counters.key AND periods.start = counters.start)"
 )
-_COLUMNS: Final = "SELECT key, start, finish, most, used, level, owner_id, limit_id"
-_PAGE: Final = _COLUMNS + _SOUGHT + " ORDER BY start DESC, key LIMIT :limit OFFSET :offset"
-_COUNT: Final = "SELECT count(*)" + _SOUGHT
+_COUNT: Final = f"SELECT (SELECT count(*) FROM ({_TOLD})) + (SELECT count(*) FROM ({_STANDING}))"  # noqa: S608 - as above
+# Of either no more is sorted than the page can show.
+_PAGE: Final = (
+    f"SELECT * FROM ({_TOLD} ORDER BY start DESC, key LIMIT :most) UNION ALL"  # noqa: S608 - as above
+    f" SELECT * FROM ({_STANDING} ORDER BY start DESC, key LIMIT :most)"
+    " ORDER BY start DESC, key LIMIT :limit OFFSET :offset"
+)
 _UNUSED: Final = (
     "DELETE FROM limits WHERE number = :number AND NOT EXISTS"
     " (SELECT 1 FROM periods WHERE key BETWEEN :number * 4 AND :number * 4 + 3) AND NOT EXISTS"
@@ -165,7 +176,9 @@ def read_periods(
     connection: sqlite3.Connection, now: int, sought: PeriodsSought, limit: int | None, offset: int
 ) -> tuple[list[Period], int]:
     """A page of the periods that had ended at `now`, the newest first, and how many there are in all."""
-    words = {**sought._asdict(), "now": now, "limit": -1 if limit is None else limit, "offset": offset}
+    most = -1 if limit is None else min(MOST, limit + offset)
+    page = {"limit": -1 if limit is None else limit, "offset": offset, "most": most}
+    words = {**sought._asdict(), "now": now, **page}
     (count,) = connection.execute(_COUNT, words).fetchone()
     rows = connection.execute(_PAGE, words)
     return [

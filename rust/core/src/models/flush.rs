@@ -81,7 +81,7 @@ fn a_window_that_ends_during_a_flush_is_told_with_the_row_of_the_next_one() {
         engine.keep_history(true);
         let caller = handle(&engine, "k");
         ask(&engine, caller, 1, 1).expect("room");
-        engine.collect(Millis::new(1));
+        _ = engine.collect(Millis::new(1));
         let (mut standing, mut told) = (0, 0);
         let mut flush = || {
             let collected = engine.collect(Millis::new(MINUTE));
