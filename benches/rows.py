@@ -92,6 +92,12 @@ TABLE: dict[str, tuple[Row, ...]] = {
         Row("rule_compile", "compile of a simple rule, checked / the cel crate's", 2, 1),
         Row("rule_compile_longer", "compile of a rule of five conditions / the cel crate's", 2, 1),
     ),
+    "rust:ruled": (
+        Row("ruled_one", "admit + settle, 7 counters, one rule binds / without rules"),
+        Row("ruled_reading", "the same, the rule reads how full the budgets are / without rules"),
+        Row("ruled_ten", "ten rules, the last one binds / without rules"),
+        Row("ruled_thousand", "1,000 rules, ten about this model, the last one binds / without rules"),
+    ),
     "rust:edits": (
         Row("edit_key", "edit of a key among 100,000 / among 100", 2, 1.2),
         Row("create_key", "a new key among 100,000 / among 100", 2, 1.2),
@@ -115,6 +121,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "python:admit_settle": (
         Row("py_admit_settle_typical", f"Python: admit + settle, 7 counters, by string / {D}", 7, 5),
         Row("py_admit_settle_full", f"Python: admit + settle, 21 counters, by string / {D}", 11, 8),
+        Row("py_admit_settle_ruled", f"Python: admit + settle, 7 counters, one rule binds / {D}", 9, 6.5),
     ),
     "python:batch": (
         Row("py_batch_handles", f"Python: a pair in a batch of 1,000, handles / {SCALAR}", 0.45, 0.35),

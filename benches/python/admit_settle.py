@@ -22,12 +22,16 @@ from common import (
 )
 from policy import build, spent_nano_usd
 
+RULE = {"name": "where it goes anyway", "scope": "global", "priority": 1, "targets": [{"weight": 1}]}
+
 
 def main() -> None:
     names, order = hot_keys()
     keys = [names[number] for number in order]
-    for chain in ("typical", "full"):
+    for row, chain in (("typical", "typical"), ("full", "full"), ("ruled", "typical")):
         engine = build(chain, len(names))
+        if row == "ruled":
+            engine.routing_rules.create({**RULE, "cel_expression": f"model == '{MODEL}'"})
         yardstick = Dict(names)
 
         def pairs(keys: Sequence[str], engine=engine) -> None:
@@ -42,7 +46,7 @@ def main() -> None:
         peer, ours = in_turn([side(yardstick.loop, keys), side(pairs, keys)])
         made = sum(yardstick.counts.values())
         assert spent_nano_usd(engine) == made * WORKLOADS["used"]["cost_nano_usd"]
-        print_ratio(f"py_admit_settle_{chain}", ours, peer, note="cost stated as a float at both ends")
+        print_ratio(f"py_admit_settle_{row}", ours, peer, note="cost stated as a float at both ends")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ mod memory;
 mod picks;
 mod policy;
 mod prices;
+mod ruled;
 mod rules;
 mod single;
 mod sliding;
@@ -41,6 +42,7 @@ const QUESTIONS: &[(&str, Question)] = &[
     ("threads", threads::run),
     ("picks", picks::run),
     ("rules", rules::run),
+    ("ruled", ruled::run),
     ("prices", prices::run),
     ("edits", edits::run),
     ("memory", memory::run),
