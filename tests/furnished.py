@@ -77,7 +77,7 @@ class Furnished(House):
                 "virtual_key_id": self.virtual_key.id,
                 "provider_id": "p",
                 "match_type": "wildcard",
-                "pattern": "m*",
+                "pattern": "m-*",
                 "request_types": ["chat_completion", "responses"],
                 "patch": {"output_cost_per_token": 0.3, "input_cost_per_token": 1e-15},
             }

@@ -25,7 +25,6 @@ import limen
 from limen.cli import main
 from limen.http import openapi
 from limen.resources import config_file, file_schema
-from limen.resources.config_file import _NOT_YET as LATER
 from test_config_file import POLICY
 
 WAIT = 30
@@ -313,7 +312,10 @@ def test_check_passes_a_file_without_faults_and_says_what_can_have_no_effect(tmp
             '{"customers": [{"name": "a", "budget": {"max_limit": 1e400, "reset_duration": "1d"}}]}',
             ["max_limit"],
         ),
-        ('{"routing_rules": [], "pricing_overrides": [], "price_catalog": "builtin"}', list(LATER)),
+        (
+            '{"pricing_overrides": [], "price_catalog": "nowhere.json"}',
+            ["price_catalog: there is no such file"],
+        ),
         ('{"settings": {"usage_flush_ms": 1, "default_price": {}, "nope": 1}}', ["settings.usage_flush_ms"]),
         ('{"nope": 1}', ["nope: is not a section"]),
     ],
@@ -380,7 +382,7 @@ def test_the_schema_takes_the_demo_and_refuses_what_check_refuses() -> None:
         {"customers": [{"name": "a", "budget": {"max_limit": -1, "reset_duration": "1d"}}]},
         {"settings": {"nope": 1}},
         {"settings": {"estimate": {"nope": 1}}},
-        {"price_catalog": "builtin"},
+        {"price_catalog": 1},
     ):
         assert list(validator.iter_errors(document)), document
 
@@ -392,7 +394,7 @@ def test_the_schema_has_the_sections_and_the_fields_that_a_file_is_read_by() -> 
         entry = found["properties"][section.word]["items"]["$ref"].rpartition("/")[2]
         assert set(parts[entry]["properties"]) == set(section.shape.fields), section.word
     sections = [section.word for section in config_file._sections(limen.Engine()._book)]
-    assert set(found["properties"]) == {"settings", *sections}
+    assert set(found["properties"]) == {"settings", "price_catalog", *sections}
 
 
 def test_a_faulty_file_is_not_served(tmp_path: Path) -> None:

@@ -260,9 +260,26 @@ def test_a_value_that_is_another_keys_is_refused(filed: Filed, word: str, rotate
 
 
 FAULTY: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
-    ({"price_catalog": "builtin"}, [("invalid_request", "price_catalog")]),
-    ({"settings": {"unknown_price": "default_price"}}, [("invalid_request", "settings.unknown_price")]),
-    ({"settings": {"default_price": {}}}, [("invalid_request", "settings.default_price")]),
+    ({"price_catalog": 1}, [("invalid_request", "price_catalog")]),
+    ({"price_catalog": " "}, [("invalid_request", "price_catalog")]),
+    ({"price_catalog": "nowhere.json"}, [("invalid_request", "price_catalog")]),
+    ({"price_catalog": "bad\0name"}, [("invalid_request", "price_catalog")]),
+    ({"settings": {"unknown_price": "default_price"}}, [("invalid_request", "settings.default_price")]),
+    ({"settings": {"unknown_price": "guess"}}, [("invalid_request", "settings.unknown_price")]),
+    (
+        {"settings": {"default_price": {}}},
+        [
+            ("invalid_request", "settings.default_price.input_cost_per_token"),
+            ("invalid_request", "settings.default_price.output_cost_per_token"),
+        ],
+    ),
+    (
+        {"settings": {"default_price": {"input_cost_per_token": -1, "output_cost_per_token": 9224}}},
+        [
+            ("invalid_request", "settings.default_price.input_cost_per_token"),
+            ("invalid_request", "settings.default_price.output_cost_per_token"),
+        ],
+    ),
     ({"settings": {"usage_flush_ms": 5}}, [("invalid_request", "settings.usage_flush_ms")]),
     ({"settings": {"history_days": 0}}, [("invalid_request", "settings.history_days")]),
     ({"settings": {"estimate": {"share": 1.5}}}, [("invalid_request", "settings.estimate.share")]),

@@ -57,7 +57,7 @@ def test_the_python_blocks_run_one_after_the_other() -> None:
     names: dict[str, Any] = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
-    assert names["settled"].cost_nano_usd == 6_200_000
+    assert names["settled"].cost_nano_usd == 4_360_000
 
 
 def test_the_json_blocks_are_files_without_faults(tmp_path: Path) -> None:

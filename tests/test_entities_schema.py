@@ -64,9 +64,8 @@ def test_limits_have_the_fields_of_their_tables() -> None:
     assert set(model.CreateRateLimitRequest.__struct_fields__) == set(limits.RATE)
 
 
-def test_settings_have_the_fields_of_their_table_but_for_those_that_are_refused_by_name() -> None:
-    refused_by_name = {"default_price"}
-    assert set(Settings.__struct_fields__) == set(_SETTINGS.fields) - refused_by_name
+def test_settings_have_the_fields_of_their_table() -> None:
+    assert set(Settings.__struct_fields__) == set(_SETTINGS.fields)
 
 
 EXPECTED = {

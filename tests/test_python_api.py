@@ -97,7 +97,7 @@ CALLS: dict[str, dict[str, str]] = {
 SHOWN: dict[str, str] = {
     "WindowStatus": "limit used held remaining reset_at_ms retry_after_ms",
     "Handle": "id",
-    "Held": "requests tokens cost_nano_usd reason",
+    "Held": "requests tokens cost_nano_usd reason price",
     "Limit": "kind level owner_id limit_id limit used held asked reset_at_ms retry_after never per",
     "Exclusion": "provider model key_id reason limits",
     "Permit": "provider model key_id fallbacks rule_id max_output_tokens held expires_at_ms token",
@@ -396,7 +396,7 @@ def test_what_is_printed_of_an_answer_is_python_and_says_what_it_is() -> None:
     key = house.key(requests=(1, "1m"))
     permit, denial = house.admit(key, tokens=5), house.admit(key, tokens=5)
     settlement = permit.settle(tokens=5)
-    assert repr(permit.held) == 'Held(requests=1, tokens=0, cost_nano_usd=0, reason="stated")'
+    assert repr(permit.held) == 'Held(requests=1, tokens=0, cost_nano_usd=0, reason="stated", price=None)'
     assert repr(settlement).startswith("Settlement(cost_nano_usd=0, tokens=5, overrun=False, repeated=False")
     assert repr(permit).startswith('Permit(provider="p", model="m", expires_at_ms=')
     assert permit.token not in repr(permit)

@@ -195,6 +195,7 @@ pub(crate) fn handles(engine: &Engine, keys: usize) -> Vec<KeyHandle> {
 }
 
 /// The call that is admitted and settled over and over.
+#[derive(Clone)]
 pub(crate) struct Call<'a> {
     provider: &'a str,
     model: &'a str,
@@ -227,7 +228,7 @@ impl<'a> Call<'a> {
 
     /// The same call on another provider.
     pub(crate) fn on(&self, provider: &'a str) -> Call<'a> {
-        Call { provider, ..*self }
+        Call { provider, ..self.clone() }
     }
 
     #[inline]
@@ -237,7 +238,7 @@ impl<'a> Call<'a> {
             provider: self.provider,
             model: Some(self.model),
             request_type: RequestType::ChatCompletion,
-            asked: self.asked,
+            asked: self.asked.clone(),
             mcp_tool: None,
             headers: &[],
             params: &[],

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, TypeAlias, final
 from typing_extensions import disjoint_base
 
 __all__ = [
+    "BasePrices",
     "BudgetCounter",
     "Cost",
     "CostLine",
@@ -133,6 +134,14 @@ class PricingPatch:
     def fields(self) -> dict[str, str]: ...
 
 @final
+class BasePrices:
+    def __new__(cls, rows: Sequence[tuple[str, str | None, RateCard]]) -> Self: ...
+    def __len__(self) -> int: ...
+    def strays(
+        self, pattern: str, wildcard: bool, provider: str | None, patch: Mapping[str, int]
+    ) -> tuple[str, str] | None: ...
+
+@final
 class RateCard:
     @staticmethod
     def from_catalog(entry: Mapping[str, Any]) -> RateCard: ...
@@ -181,7 +190,7 @@ class Handle:
 
 @final
 class Held:
-    """What a permit holds: the largest that any level holds. `reason` says how the tokens were chosen."""
+    """What a permit holds: the largest that any level holds. Why so much: see `reason` and `price`."""
 
     @property
     def requests(self) -> int: ...
@@ -191,6 +200,8 @@ class Held:
     def cost_nano_usd(self) -> int: ...
     @property
     def reason(self) -> Literal["stated", "capped", "guessed"]: ...
+    @property
+    def price(self) -> Literal["known", "stated", "default", "zero"] | None: ...
 
 @final
 class Limit:

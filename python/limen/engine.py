@@ -13,14 +13,16 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from limen import _core
 from limen.actor import acting_as
-from limen.errors import InvalidError, fault
+from limen.errors import InvalidError, LimenError, fault
 from limen.evaluation import RuleEvaluation
 from limen.model import ListUsageResponse, LoadReport, VirtualKeyQuotaResponse
+from limen.reports import CatalogReport
 from limen.resources.audit import Audit
 from limen.resources.book import Book
 from limen.resources.change import Kept
@@ -28,6 +30,16 @@ from limen.resources.customers import Customers
 from limen.resources.history import History
 from limen.resources.limit_lists import Budgets, RateLimits
 from limen.resources.model_configs import ModelConfigs
+from limen.resources.prices import (
+    BUILTIN,
+    CATALOG,
+    Prices,
+    catalog_of,
+    catalog_row,
+    set_catalog,
+    source_of,
+    take_prices,
+)
 from limen.resources.pricing_overrides import PricingOverrides
 from limen.resources.provider_keys import ProviderKeys
 from limen.resources.providers import Providers
@@ -75,6 +87,23 @@ def load_prices(source: str | os.PathLike[str] = "builtin") -> "PriceCatalog[_co
     return read_catalog(source, _core.RateCard.from_catalog)
 
 
+def _read_prices(source: str | os.PathLike[str]) -> Prices:
+    """Prices as a configuration has them."""
+    catalog = load_prices(source)
+    base = _core.BasePrices(catalog.rows())
+    return Prices(os.fspath(source), base, catalog.report, catalog.digest)
+
+
+@cache
+def _builtin() -> Prices:
+    """Those of the package, which every engine begins with: read once."""
+    return _read_prices(BUILTIN)
+
+
+def _prices_of(source: str) -> Prices:
+    return _builtin() if source == BUILTIN else _read_prices(source)
+
+
 class Engine(_core.Engine):
     """Decisions over customers, teams, virtual keys, models and providers.
 
@@ -83,8 +112,8 @@ class Engine(_core.Engine):
     may not (ForkedError). It is a context manager: at the end it is closed.
 
     `customers`, `teams`, `virtual_keys`, `model_configs`, `providers`, `provider_keys`, `routing_rules` and
-    `pricing_overrides` (the last are kept, and not yet applied) create, get, list, update and delete;
-    `budgets` and `rate_limits` list and reset; `audit` lists who changed what, `history` what was used.
+    `pricing_overrides` create, get, list, update and delete; `budgets` and `rate_limits` list and reset;
+    `audit` lists who changed what, `history` what was used.
 
     `Engine.open(path)` keeps the configuration in a file.
 
@@ -118,7 +147,7 @@ class Engine(_core.Engine):
 
     def _begin(self, settings: Settings) -> None:
         self._given_settings = self._settings = settings
-        self._book = book = Book(self)
+        self._book = book = Book(self, _prices_of)
         book.secret_env = frozenset(self._settings.secret_env)
         self.customers = Customers(book)
         self.teams = Teams(book)
@@ -133,6 +162,7 @@ class Engine(_core.Engine):
         self.audit = Audit(book)
         self.history = History(book)
         self._flusher: Flusher | None = None
+        self.apply([catalog_row(book.prices)])
 
     @classmethod
     def open(
@@ -171,6 +201,13 @@ class Engine(_core.Engine):
     def _keep_in(self, store: "Store", kept: Kept) -> None:
         from limen.store.flusher import Flusher
 
+        if (source := catalog_of(kept.settings)) is not None:
+            try:
+                self._book.prices = self._book.read_prices(source)
+                self.apply([catalog_row(self._book.prices)])
+            except LimenError as error:
+                words = f"the price catalogue {source} that was set cannot be used: {error.message}"
+                raise fault("store_refused", words) from error
         self._book.restore(kept)
         self._book.keeper = store
         self.keep_history(on=True)
@@ -221,20 +258,46 @@ class Engine(_core.Engine):
 
         document, faults = read_document(path)
         faults.check()
-        return self._take(document, os.fspath(path), prune)
+        return self._take(document, os.fspath(path), prune, os.path.dirname(os.fspath(path)))
 
-    def _take(self, document: Any, name: str, prune: bool = False) -> LoadReport:
-        """The same of a document at hand, which the audit calls by `name`."""
+    def _take(self, document: Any, name: str, prune: bool = False, folder: str = "") -> LoadReport:
+        """The same of a document at hand, which the audit calls by `name`; its paths begin at `folder`."""
         from limen.resources.config_file import Loading
 
         with acting_as("file"), self._book.edit() as draft:
-            loading = Loading(self._book, draft, self._settings, self._given_settings)
+            loading = Loading(self._book, draft, self._settings, self._given_settings, folder)
             report = loading.take(document, prune)
             loading.note(name)
             draft.publish()
             self._settings = loading.settings
             self._book.secret_env = frozenset(loading.settings.secret_env)
         return report
+
+    def load_prices(self, source: str | os.PathLike[str] | None = None) -> CatalogReport:
+        """Have decisions go by the prices in a file from now on, and say what became of the file.
+
+        `source` is as for `limen.load_prices`; None reads those in force again. Permits that are open settle
+        by the prices that they were admitted by. Kept in a store. Raises InvalidError, and changes nothing,
+        where the file cannot be read.
+        """
+        with self._book.edit() as draft:
+            asked = draft.prices.source if source is None else source
+            wanted = source_of(asked, "", "source", draft.faults)
+            draft.faults.check()
+            take_prices(self._book, draft, wanted, "source")
+            draft.faults.check()
+            kept = set_catalog(self._book.settings, wanted)
+            draft.settings = None if kept == self._book.settings else kept
+            if draft.changed():
+                draft.note("load", CATALOG, draft.prices.source, None, None)
+            draft.publish()
+            return draft.prices.report
+
+    @property
+    def prices(self) -> CatalogReport:
+        """What became of the price file in force."""
+        with self._book.reading():
+            return self._book.prices.report
 
     def quota(self, key: str | _core.Handle) -> VirtualKeyQuotaResponse:
         """What the holder of a virtual key (its value, or a handle) may see of it.

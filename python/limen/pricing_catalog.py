@@ -9,6 +9,7 @@ entries could not be read at all is in the report. Nothing is fetched, and litel
     2500000
 """
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -18,9 +19,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from msgspec import Struct
-
 from limen.errors import InvalidError, fault
+from limen.reports import CatalogReport
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 """The longest file: four times what litellm's has become."""
@@ -46,22 +46,6 @@ class Card(Protocol):
 C = TypeVar("C", bound=Card)
 
 
-class CatalogReport(Struct, frozen=True):
-    """What became of a price file.
-
-    `source` is where it was, `entries` how many models it prices, `fields_taken` how many prices they have.
-    `not_taken` has the fields about prices that mean nothing here, by model; `rounded` those with more than
-    15 decimals, rounded half to even; `skipped` the entries that could not be read, each with the reason.
-    """
-
-    source: str
-    entries: int
-    fields_taken: int
-    not_taken: dict[str, list[str]]
-    rounded: dict[str, list[str]]
-    skipped: dict[str, str]
-
-
 FoundBy: TypeAlias = Literal["provider and name", "provider/name", "name"]
 
 
@@ -76,9 +60,14 @@ class FoundPrice(NamedTuple, Generic[C]):
 class PriceCatalog(Generic[C]):
     """The prices of many models; `load_prices` makes one. Its `report` says what became of the file."""
 
-    def __init__(self, report: CatalogReport, cards: dict[str, tuple[C, str | None]]) -> None:
+    def __init__(self, report: CatalogReport, cards: dict[str, tuple[C, str | None]], digest: bytes) -> None:
         self._cards = cards
         self.report = report
+        self.digest = digest
+
+    def rows(self) -> list[tuple[str, str | None, C]]:
+        """Every entry: its name, its provider, its card."""
+        return [(name, provider, card) for name, (card, provider) in self._cards.items()]
 
     def find(self, model: str, provider: str | None = None) -> FoundPrice[C] | None:
         """The prices of `model` at `provider`: by both, as `provider/model`, or by the model's name alone."""
@@ -105,7 +94,8 @@ def read_catalog(source: str | os.PathLike[str], make: Callable[[Mapping[str, An
     path, told = _locate(source)
     cards: dict[str, tuple[C, str | None]] = {}
     skipped: dict[str, str] = {}
-    entries = _parse(_read(path))
+    text = _read(path)
+    entries = _parse(text)
     times = Counter(name for name, _ in entries)
     for name, entry in entries:
         if name == _DESCRIPTION:
@@ -115,7 +105,8 @@ def read_catalog(source: str | os.PathLike[str], make: Callable[[Mapping[str, An
         else:
             try:
                 fields = _fields(entry)
-                cards[name] = make(fields), fields.get("litellm_provider")
+                provider = fields.get("litellm_provider")
+                cards[name] = make(fields), provider if isinstance(provider, str) else None
             except InvalidError as error:
                 skipped[name] = str(error)
     made = {name: card for name, (card, _) in cards.items()}
@@ -127,7 +118,7 @@ def read_catalog(source: str | os.PathLike[str], make: Callable[[Mapping[str, An
         rounded={name: card.rounded for name, card in made.items() if card.rounded},
         skipped=skipped,
     )
-    return PriceCatalog(report, cards)
+    return PriceCatalog(report, cards, hashlib.sha256(text).digest())
 
 
 def _locate(source: str | os.PathLike[str]) -> tuple[Path, str]:

@@ -48,10 +48,27 @@ class ListUsageResponse(Page[UsagePeriod], kw_only=True):
     usage: list[UsagePeriod]
 
 
+class CatalogReport(Answer):
+    """What became of a price file.
+
+    `source` is where it was, `entries` how many models it prices, `fields_taken` how many prices they have.
+    `not_taken` has the fields about prices that mean nothing here, by model; `rounded` those with more than
+    15 decimals, rounded half to even; `skipped` the entries that could not be read, each with the reason.
+    """
+
+    source: str
+    entries: int
+    fields_taken: int
+    not_taken: dict[str, list[str]]
+    rounded: dict[str, list[str]]
+    skipped: dict[str, str]
+
+
 class LoadReport(Answer, kw_only=True):
     """What a configuration file changed: entries as `virtual_keys/bot`, by what became of them.
 
     `restored` are those of `updated` that somebody had changed by hand since the file was last loaded.
+    `prices` is the report on the price catalogue, where the file names one.
     """
 
     created: list[str]
@@ -60,3 +77,4 @@ class LoadReport(Answer, kw_only=True):
     restored: list[str]
     unchanged: int
     warnings: list[str]
+    prices: CatalogReport | None = None

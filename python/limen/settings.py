@@ -9,13 +9,15 @@ limen.errors.InvalidError: estimate.share: must be from 0 to 1
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
 
+from limen.answers import fields_of, usd_per_unit
 from limen.errors import Faults
-from limen.resources.reading import BAD, Bad, Reader, boolean, integer, line, list_of, one_of, real
+from limen.resources.reading import BAD, Bad, Reader, boolean, integer, line, list_of, one_of, rate, real
 from limen.resources.shape import Body, Field, Null, Shape, nested
 from limen.secret import Secret
 
@@ -47,11 +49,19 @@ class AdminToken(GatewayToken, frozen=True, kw_only=True):
     role: Literal["admin", "read"] = "admin"
 
 
+class DefaultPrice(Struct, frozen=True, kw_only=True):
+    """Dollars a token, for models whose price is not known."""
+
+    input_cost_per_token: Decimal
+    output_cost_per_token: Decimal
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """What is set for a whole engine, under the names of a configuration file.
 
     `require_virtual_key`: whether a request without one is refused. `estimate`: what is held for output that
-    nobody has seen. `unknown_price`: None denies where a budget applies, else counts zero.
+    nobody has seen. `unknown_price`: what becomes of a call whose price is not known; None denies where a
+    budget applies, else counts zero; `default_price` takes the price of that name.
     `permit_ttl_seconds`: how long a permit may stay open, and `on_expiry` what becomes of its hold then.
     `max_open_permits`: more are denied. `trust_reported_cost`: whether `reported_cost_usd` is the cost.
     `admin_tokens`, `gateway_tokens`, `allowed_hosts`, `metrics_open`: who may ask the server. `secret_env`:
@@ -62,7 +72,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     require_virtual_key: bool = True
     estimate: EstimatePolicy = EstimatePolicy()
-    unknown_price: Literal["deny", "count_zero"] | None = None
+    unknown_price: Literal["deny", "default_price", "count_zero"] | None = None
+    default_price: DefaultPrice | None = None
     permit_ttl_seconds: int = 600
     on_expiry: Literal["charge", "give_back"] = "charge"
     max_open_permits: int = 1_000_000
@@ -83,6 +94,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             "estimate_share": self.estimate.share,
             "fit": self.estimate.fit,
             "unknown_price": self.unknown_price,
+            "default_price": self.default_price
+            and {word: int(price.scaleb(15)) for word, price in fields_of(self.default_price).items()},
             "permit_ttl_ms": 1000 * self.permit_ttl_seconds,
             "on_expiry": self.on_expiry,
             "max_open_permits": self.max_open_permits,
@@ -140,19 +153,17 @@ def _words(value: object, at: str, faults: Faults) -> tuple[str, ...] | Bad:
     return BAD if isinstance(found, Bad) else tuple(found)
 
 
-def _later(value: object, at: str, faults: Faults) -> Bad:
-    faults.add(at, "is not supported: this version keeps its state in memory and knows no prices")
-    return BAD
+_PRICE: Final = Shape({word: Field(rate) for word in DefaultPrice.__struct_fields__}, live=False)
 
 
-_KNOWN_PRICES: Final = one_of("deny", "count_zero")
-
-
-def _unknown_price(value: object, at: str, faults: Faults) -> Any:
-    if value == "default_price":
-        faults.add(at, "default_price is not supported: this version knows no prices")
+def _default_price(value: object, at: str, faults: Faults) -> DefaultPrice | Bad:
+    body = _PRICE.read(value, at, faults)
+    for word in DefaultPrice.__struct_fields__:
+        if word not in body and body.clean:
+            faults.add(f"{at}.{word}", "is required")
+    if len(body) < len(DefaultPrice.__struct_fields__):
         return BAD
-    return _KNOWN_PRICES(value, at, faults)
+    return DefaultPrice(**{word: usd_per_unit(femto) for word, femto in body.items()})
 
 
 _ESTIMATE: Final = Shape(
@@ -167,7 +178,7 @@ _SETTINGS: Final = Shape(
     {
         "require_virtual_key": Field(boolean, Null.REFUSED),
         "estimate": Field(nested(_ESTIMATE, create=False), Null.REFUSED),
-        "unknown_price": Field(_unknown_price, Null.VALUE),
+        "unknown_price": Field(one_of("deny", "default_price", "count_zero"), Null.VALUE),
         "permit_ttl_seconds": Field(integer(1, MAX_TTL_S), Null.REFUSED),
         "on_expiry": Field(one_of("charge", "give_back"), Null.REFUSED),
         "max_open_permits": Field(integer(1, 100_000_000), Null.REFUSED),
@@ -177,7 +188,7 @@ _SETTINGS: Final = Shape(
         "allowed_hosts": Field(_words, Null.REFUSED),
         "secret_env": Field(_words, Null.REFUSED),
         "metrics_open": Field(boolean, Null.REFUSED),
-        "default_price": Field(_later, Null.UNCHANGED),
+        "default_price": Field(_default_price, Null.VALUE),
         "usage_flush_ms": Field(integer(10, 3_600_000), Null.REFUSED),
         "history_days": Field(integer(1, 36_500), Null.REFUSED),
     },
@@ -204,7 +215,10 @@ def merge_settings(value: object, at: str, faults: Faults, old: Settings) -> Set
     body = _SETTINGS.read(value, at, faults)
     estimate = body.pop("estimate", None)
     changed = msgspec.structs.replace(old, **body)
-    _part_tokens(changed, body, f"{at}." if at else "", faults)
+    prefix = f"{at}." if at else ""
+    _part_tokens(changed, body, prefix, faults)
+    if changed.unknown_price == "default_price" and changed.default_price is None and body.clean:
+        faults.add(f"{prefix}default_price", "is required where unknown_price is default_price")
     if estimate is None:
         return changed
     return msgspec.structs.replace(changed, estimate=msgspec.structs.replace(old.estimate, **estimate))

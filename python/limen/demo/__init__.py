@@ -13,14 +13,12 @@ ALLOWED: Final[dict[str, Any]] = {
     "model": "gpt-4o",
     "input_tokens": 812,
     "max_output_tokens": 400,
-    "cost_usd": 0.006,
 }
 # More than the key's limit holds when it is quite unused: refused at any time, however often it is tried.
 DENIED: Final[dict[str, Any]] = {
     "virtual_key": "sk-bf-demo-support-chat",
     "model": "claude-sonnet-4-5",
     "input_tokens": 25_000,
-    "cost_usd": 0.05,
 }
 
 

@@ -14,8 +14,9 @@ from typing import Any, Final, Protocol
 from limen.errors import fault
 from limen.resources.change import Keeper, Kept, Memory, Named, Put
 from limen.resources.draft import Draft as Draft, Link
+from limen.resources.prices import BUILTIN, ReadPrices
 from limen.resources.records import KINDS, Kind, Record, unpack
-from limen.resources.rows import CORE_KINDS, Row, core_row, kept_credentials, references, unique
+from limen.resources.rows import Row, core_row, kept_credentials, references, unique
 
 _BATCH: Final = 1_000
 
@@ -39,8 +40,10 @@ class Book:
 
     MAX_ENTITIES: Final = 10_000_000
 
-    def __init__(self, core: Core, keeper: Keeper | None = None) -> None:
+    def __init__(self, core: Core, read_prices: ReadPrices, keeper: Keeper | None = None) -> None:
         self.core = core
+        self.read_prices = read_prices
+        self.prices = read_prices(BUILTIN)
         self.keeper = keeper or Memory()
         self.secret_env: frozenset[str] = frozenset()
         self.most = self.MAX_ENTITIES
@@ -124,7 +127,7 @@ class Book:
             if name not in self.records[named]:
                 raise fault("not_found", f"the {put.kind} {put.id!r} names a {named} that is not there")
             self.links.setdefault((named, name, put.kind), {})[put.id] = None
-        return [core_row(put.kind, record, kept_credentials(record))] if put.kind in CORE_KINDS else []
+        return [core_row(put.kind, record, kept_credentials(record))]
 
     def number(self, of: str) -> int:
         """The next integer id of a sequence; they rise and are never used again."""

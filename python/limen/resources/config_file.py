@@ -18,6 +18,7 @@ from limen.resources.continuing import continue_record
 from limen.resources.customers import Customers
 from limen.resources.file_keys import FileKeys
 from limen.resources.model_configs import ModelConfigs
+from limen.resources.prices import BUILTIN, CATALOG, set_catalog, source_of, take_prices
 from limen.resources.pricing_overrides import PricingOverrides
 from limen.resources.provider_keys import ProviderKeys
 from limen.resources.providers import Providers
@@ -33,7 +34,6 @@ AnyResource: TypeAlias = Resource[Any, Any, Any]
 Find: TypeAlias = Callable[[Body, str], str]
 _TOKENS: Final = frozenset({"admin_tokens", "gateway_tokens"})
 _JSON: Final = msgspec.json.Encoder(order="sorted", decimal_format="number")
-_NOT_YET: Final = "price_catalog"
 
 
 class Section(NamedTuple):
@@ -78,13 +78,17 @@ def _shape(resource: AnyResource) -> Shape:
 
 
 class Loading:
-    """One load into a draft. `settings` are those in force after it, `given` those that no file has set."""
+    """One load into a draft. `settings` are those in force after it, `given` those that no file has set.
 
-    def __init__(self, book: Book, draft: Draft, settings: Settings, given: Settings) -> None:
+    Paths in it are those beside `folder`.
+    """
+
+    def __init__(self, book: Book, draft: Draft, settings: Settings, given: Settings, folder: str) -> None:
         self.book = book
         self.draft = draft
         self.settings = settings
         self.given = given
+        self.folder = folder
         self._report = LoadReport(created=[], updated=[], removed=[], restored=[], unchanged=0, warnings=[])
 
     def take(self, document: Any, prune: bool = False) -> LoadReport:
@@ -94,14 +98,14 @@ class Loading:
             faults.add("", "the document must be an object")
             return self._report
         sections = _sections(self.book)
-        known = {"settings", *(section.word for section in sections)}
+        known = {"settings", CATALOG, *(section.word for section in sections)}
         for word in document:
-            if word in _NOT_YET:
-                faults.add(word, "is not supported by this version")
-            elif word not in known:
+            if word not in known:
                 faults.add(str(word)[:64], "is not a section of a configuration file")
         if prune or document.get("settings") is not None:
             self._settings(document.get("settings") or {}, prune)
+        if prune or document.get(CATALOG) is not None:
+            self._prices(document.get(CATALOG))
         read = [(section, self._read(section, document.get(section.word))) for section in sections]
         if prune:
             self._prune(read)
@@ -118,9 +122,22 @@ class Loading:
         if self.settings.core() != old.core():
             self.draft.first_rows.append({"op": "settings", **self.settings.core()})
         if not self.draft.faults:
-            before = {} if prune else msgspec.json.decode(self.book.settings)
+            before = msgspec.json.decode(self.book.settings)
+            before = {word: before[word] for word in before if word == CATALOG} if prune else before
             after = _JSON.encode(_set_by(before, value))
             self.draft.settings = None if after == self.book.settings else after
+
+    def _prices(self, value: Any) -> None:
+        """The price catalogue; without one in the file, as no file has set it."""
+        faults, draft = self.draft.faults, self.draft
+        source = BUILTIN if value is None else source_of(value, self.folder, CATALOG, faults)
+        take_prices(self.book, draft, source, CATALOG)
+        if value is not None:
+            self._report.prices = draft.prices.report
+        if not faults:
+            set_before = self.book.settings if draft.settings is None else draft.settings
+            after = set_catalog(set_before, None if value is None else source)
+            draft.settings = None if after == self.book.settings else after
 
     def _read(self, section: Section, listed: Any) -> list[Entry]:
         """The entries of a section, each with the id of the entity that it describes."""

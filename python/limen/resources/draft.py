@@ -15,7 +15,7 @@ from limen.resources.change import Change, Entry, Put
 from limen.resources.counted import counted
 from limen.resources.noting import noted
 from limen.resources.records import KINDS, Kind, Record, pack, row_of
-from limen.resources.rows import CORE_KINDS, Credentials, Row, core_row, delete_row, references, unique
+from limen.resources.rows import Credentials, Row, core_row, delete_row, references, unique
 
 if TYPE_CHECKING:
     from limen.resources.book import Book
@@ -51,6 +51,8 @@ class Draft:
         # What the audit calls this edit of an entity that was there before and is after.
         self.action = "update"
         self.settings: bytes | None = None
+        # Base prices, those in force unless this edit brings others.
+        self.prices = book.prices
         self.credentials: dict[str, Credentials] = {}
         self.expected: set[tuple[Kind, str]] = set()
         self._changed: dict[Kind, dict[str, Record | None]] = {kind: {} for kind in KINDS}
@@ -136,11 +138,11 @@ class Draft:
     def rows(self) -> list[Row]:
         """The batch for the core: what is named before what names it; removals last, in reverse."""
         rows = list(self.first_rows)
-        for kind in CORE_KINDS:
+        for kind in KINDS:
             for id, record in self._changed[kind].items():
                 if record is not None:
                     rows.append(core_row(kind, record, self.credentials.get(id)))
-        for kind in reversed(CORE_KINDS):
+        for kind in reversed(KINDS):
             kept = self.book.records[kind]
             for id, record in self._changed[kind].items():
                 if record is None and id in kept:
@@ -177,6 +179,7 @@ class Draft:
             book.kept_numbers.update(change.numbers)
             if self.settings is not None:
                 book.settings = self.settings
+            book.prices = self.prices
 
     def _step(self, kind: Kind, id: str, record: Record | None) -> _Step:
         old = self.book.get(kind, id)

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from limen.model import usd, usd_per_unit
 from limen.resources.change import Kept
+from limen.resources.prices import CATALOG
 from limen.resources.reading import moment
 from limen.resources.records import (
     KINDS,
@@ -42,6 +43,8 @@ def export(kept: Kept) -> tuple[Body, Notes]:
         record = unpack(put.kind, cast("bytes", put.data))
         sections[put.kind].append(_WRITERS[put.kind](record, notes, variables))
     settings = json.loads(kept.settings or b"{}")
+    if (source := settings.pop(CATALOG, None)) is not None:
+        document[CATALOG] = source
     if variables:
         settings["secret_env"] = sorted(variables | set(settings.get("secret_env", ())))
     if settings:
@@ -180,7 +183,8 @@ def _pricing_override(row: PricingOverrideRow, notes: Notes, variables: set[str]
         "match_type": row.match_type,
         "pattern": row.pattern,
         "request_types": row.request_types,
-        **({"free": True} if row.free else {"patch": patch}),
+        # It was confirmed when it was made, if it needed that.
+        **({"free": True} if row.free else {"patch": patch, "confirm": True} if patch else {}),
     }
 
 

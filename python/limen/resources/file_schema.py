@@ -4,7 +4,7 @@ It says which fields there are and of what kind, for editors and for scripts tha
 more than one field, or on the environment, `limen check` says.
 
     >>> sorted(schema()["properties"])[:3]
-    ['customers', 'model_configs', 'pricing_overrides']
+    ['customers', 'model_configs', 'price_catalog']
 """
 
 from typing import Any, Final
@@ -89,6 +89,7 @@ class ConfigurationFile(Body, kw_only=True):
     model_configs: list[FileModelConfig] | UnsetType = UNSET
     routing_rules: list[FileRoutingRule] | UnsetType = UNSET
     pricing_overrides: list[FilePricingOverride] | UnsetType = UNSET
+    price_catalog: str | UnsetType = UNSET
 
 
 _DOLLARS: Final = {"type": "number", "minimum": 0}

@@ -1,6 +1,7 @@
 """Pricing overrides: other prices for the requests that a scope, a pattern and types select.
 
-Here is their form. A patch is kept as femto-dollars, exactly as it was sent, and not applied yet.
+A patch is kept as femto-dollars, exactly as it was sent. One that moves a rate more than a thousandfold is
+most likely a slip of units, and wants to be confirmed.
 """
 
 from collections.abc import Collection
@@ -28,7 +29,6 @@ from limen.resources.reading import (
 from limen.resources.records import Kind, PricingOverrideRow, ProviderKeyRow
 from limen.resources.shape import Body, Field, Null, Shape, nested
 
-_NOT_APPLIED: Final = "pricing overrides are kept and not yet applied: this version changes no price by them"
 _NEEDED: Final[dict[OverrideScope, tuple[str, ...]]] = {
     "virtual_key_provider_key": ("virtual_key_id", "provider_key_id"),
     "virtual_key_provider": ("virtual_key_id", "provider_id"),
@@ -119,7 +119,7 @@ class PricingOverrides(Resource[PricingOverrideRow, PricingOverride, ListPricing
             pattern=pattern,
             request_types=types,
         )
-        return msgspec.structs.replace(
+        merged = msgspec.structs.replace(
             record,
             name=called,
             scope_kind=scope,
@@ -130,6 +130,10 @@ class PricingOverrides(Resource[PricingOverrideRow, PricingOverride, ListPricing
             free=free,
             **ids,
         )
+        # A patch that says the same of the same models was confirmed when it came.
+        if not body.get("confirm") and (old is None or _aim(merged) != _aim(old)):
+            _check_strays(merged, f"{at}patch", draft)
+        return merged
 
     def show(self, record: PricingOverrideRow) -> PricingOverride:
         return views.pricing_override(record)
@@ -144,7 +148,7 @@ class PricingOverrides(Resource[PricingOverrideRow, PricingOverride, ListPricing
         ) and super().matches(record, wanted)
 
     def warn(self, record: PricingOverrideRow, draft: Draft) -> list[str]:
-        found = [_NOT_APPLIED]
+        found: list[str] = []
         if record.provider_id is not None and not draft.knows("provider", record.provider_id):
             found.append("provider_id is unknown: the provider has no keys and no limits")
         found += [
@@ -167,6 +171,25 @@ def _check_pattern(match: MatchType, pattern: str, at: str, faults: Faults) -> N
         faults.add(at, "must hold no *: match_type is exact")
     if match == "wildcard" and pattern.find("*") != len(pattern) - 1:
         faults.add(at, "must hold one *, at its end: match_type is wildcard")
+
+
+def _aim(record: PricingOverrideRow) -> tuple[object, ...]:
+    """What a patch says, and of which models."""
+    ids = (record.provider_id, record.provider_key_id)
+    return record.patch, record.match_type, record.pattern, ids
+
+
+def _check_strays(record: PricingOverrideRow, at: str, draft: Draft) -> None:
+    provider = record.provider_id
+    if record.provider_key_id is not None:
+        key = cast("ProviderKeyRow | None", draft.get("provider_key", record.provider_key_id))
+        provider = key.provider if key is not None else provider
+    wildcard = record.match_type == "wildcard"
+    strays = draft.prices.base.strays(record.pattern, wildcard, provider, record.patch)
+    if strays is not None:
+        model, field = strays
+        words = f"is over 1,000 times the price of {model}, or less than a thousandth of it"
+        draft.faults.add(f"{at}.{field}", f"{words}: set confirm to true if it is meant")
 
 
 def _price(

@@ -4,13 +4,12 @@
 {'op': 'customer', 'id': 'c', 'name': 'acme', 'limits': []}
 """
 
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
 from limen.resources.limits import core_limits
 from limen.resources.records import (
-    KINDS,
     CustomerRow as CustomerRow,
     Kind,
     ModelConfigRow,
@@ -26,8 +25,6 @@ from limen.resources.records import (
 
 Row: TypeAlias = dict[str, Any]
 Credentials: TypeAlias = list[dict[str, Any]]
-CORE_KINDS: Final = tuple(kind for kind in KINDS if kind != "pricing_override")
-"""The kinds that have a row: overrides are kept, and the core does not know of them."""
 
 
 def core_row(kind: Kind, record: Record, credentials: Credentials | None = None) -> Row:
@@ -55,6 +52,8 @@ def core_row(kind: Kind, record: Record, credentials: Credentials | None = None)
         }
     elif isinstance(record, RoutingRuleRow):
         row |= _routing_rule(record)
+    elif isinstance(record, PricingOverrideRow):
+        row |= _pricing_override(record)
     return row
 
 
@@ -69,6 +68,21 @@ def _routing_rule(record: RoutingRuleRow) -> Row:
         "cel_expression": record.cel,
         "targets": [msgspec.structs.asdict(target) for target in record.targets],
         "fallbacks": [(provider, model or None) for provider, _, model in fallbacks],
+    }
+
+
+def _pricing_override(record: PricingOverrideRow) -> Row:
+    return {
+        "created_at_ms": record.created,
+        "scope": record.scope_kind,
+        "virtual_key_id": record.virtual_key_id,
+        "provider_id": record.provider_id,
+        "provider_key_id": record.provider_key_id,
+        "pattern": record.pattern,
+        "wildcard": record.match_type == "wildcard",
+        "request_types": record.request_types,
+        "patch": record.patch,
+        "free": record.free,
     }
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from limen.errors import Faults, LimenError, fault
 from limen.resources.change import Kept
+from limen.resources.prices import CATALOG
 from limen.settings import Settings, merge_settings
 from limen.store import files
 from limen.store.store import Store
@@ -33,7 +34,9 @@ def settings_after(given: Settings, kept: bytes | None) -> Settings:
     if kept is None:
         return given
     faults = Faults()
-    found = merge_settings(msgspec.json.decode(kept), "", faults, given)
+    set_by_files = msgspec.json.decode(kept)
+    set_by_files.pop(CATALOG, None)
+    found = merge_settings(set_by_files, "", faults, given)
     if faults:
         raise fault("store_refused", f"the settings in the store are not those of this version: {faults[0]}")
     return found

@@ -11,10 +11,12 @@ use crate::answer::{Denial, HeldReason, Told, Violation};
 use crate::arena::{Arena, Counter, Slot};
 use crate::engine::Engine;
 use crate::permit::{Entry, Handle, Held, State};
-use crate::policy::{Key, Kind, Level, Limit, Limits, Policy, Settings, UnknownPrice};
+use crate::policy::prices::Tariff;
+use crate::policy::{Key, Kind, Level, Limit, Limits, Policy, Settings};
+use crate::pricing::Quote;
 use crate::request::Asked;
 use crate::sync::Ordering;
-use crate::units::{Millis, NanoUsd};
+use crate::units::Millis;
 use crate::window::{Reading, Take, admits};
 
 /// One limit of a decision, with its counter and that counter's word as last read.
@@ -39,6 +41,8 @@ struct Measure {
     output: i64,
     /// Output tokens that fit beside what is stated.
     room: i64,
+    /// Nano-dollars that every budget has left.
+    left: i64,
     refused: bool,
     /// A counter is sealed, or has not taken over its predecessor's count yet.
     closed: bool,
@@ -67,6 +71,15 @@ pub(crate) struct Opening {
     pub(crate) credential: [i64; 2],
     /// False: only look.
     pub(crate) take: bool,
+}
+
+/// What a request asks for at one target.
+pub(crate) struct Wanted<'a> {
+    pub(crate) asked: &'a Asked,
+    /// What it may cost there.
+    pub(crate) quote: Quote,
+    /// By what it will be settled.
+    pub(crate) tariff: Tariff,
 }
 
 /// What is asked of each counter.
@@ -117,26 +130,22 @@ impl<'p> Lines<'p> {
     }
 }
 
-/// The least that must fit on a counter, by its kind.
-#[inline(always)]
-fn least(asked: &Asked, settings: &Settings) -> [i64; 3] {
-    let tokens = match asked.most {
-        Some(most) if settings.fit_deny => asked.stated + most,
-        Some(most) => asked.stated + most.min(1),
-        None => asked.stated,
-    };
-    [tokens, 1, asked.cost.map_or(0, NanoUsd::get)]
-}
+impl Wanted<'_> {
+    /// What is stated and so much output, by kind.
+    #[inline(always)]
+    fn with_output(&self, output: i64) -> [i64; 3] {
+        [self.asked.stated + output, 1, self.quote.nano(output)]
+    }
 
-/// Whether the cost of a request is unknown and that is a reason to refuse it.
-#[inline(always)]
-pub(crate) fn price_refuses(settings: &Settings, asked: &Asked, lines: &Lines<'_>) -> bool {
-    asked.cost.is_none()
-        && match settings.unknown_price {
-            UnknownPrice::CountZero => false,
-            UnknownPrice::Deny => true,
-            UnknownPrice::DenyUnderBudget => lines.count(Kind::Budget),
-        }
+    /// The least that must fit on a counter, by its kind.
+    #[inline(always)]
+    fn least(&self, settings: &Settings) -> [i64; 3] {
+        self.with_output(match self.asked.most {
+            Some(most) if settings.fit_deny => most,
+            Some(most) => most.min(1),
+            None => 0,
+        })
+    }
 }
 
 /// Whether every refusing limit is one that other targets meet as well.
@@ -200,9 +209,10 @@ impl Engine {
 
     /// Read every line at `now`, and see what fits.
     #[inline(always)]
-    fn measure(lines: &mut Lines<'_>, asked: &Asked, settings: &Settings, now: Millis) -> Measure {
-        let least = least(asked, settings);
+    fn measure(lines: &mut Lines<'_>, wanted: &Wanted<'_>, settings: &Settings, now: Millis) -> Measure {
+        let (asked, least) = (wanted.asked, wanted.least(settings));
         let (mut room, mut smallest) = (i64::MAX, i64::MAX);
+        let (mut left, mut smallest_budget) = (i64::MAX, i64::MAX);
         let (mut refused, mut closed) = (false, false);
         for line in &mut lines.list {
             line.seen = line.counter.word();
@@ -210,31 +220,45 @@ impl Engine {
             let cap = line.limit.limit.min(line.counter.ceiling());
             let total = line.counter.total(line.seen, now);
             refused |= !admits(total, least[line.limit.kind as usize], cap);
-            if line.limit.kind == Kind::Tokens {
-                room = room.min(cap.saturating_sub(total).saturating_sub(asked.stated));
-                smallest = smallest.min(line.limit.limit);
+            match line.limit.kind {
+                Kind::Tokens => {
+                    room = room.min(cap.saturating_sub(total).saturating_sub(asked.stated));
+                    smallest = smallest.min(line.limit.limit);
+                }
+                Kind::Budget => {
+                    left = left.min(cap.saturating_sub(total));
+                    smallest_budget = smallest_budget.min(line.limit.limit);
+                }
+                Kind::Requests => {}
             }
         }
-        let output = match asked.most {
-            Some(most) => most.min(room.max(0)),
-            None if asked.guess && lines.count(Kind::Tokens) => settings
-                .estimate_output_tokens
-                .min(share_of(smallest, settings.estimate_share_ppb))
-                .min(room)
-                .max(0),
-            None => 0,
+        let share = |limit| share_of(limit, settings.estimate_share_ppb);
+        let counts = lines.count(Kind::Tokens) || wanted.quote.is_priced();
+        let (output, share) = match asked.most {
+            Some(most) => (most.min(room.max(0)), i64::MAX),
+            None if asked.guess && counts => {
+                let guess = settings.estimate_output_tokens.min(share(smallest)).min(room).max(0);
+                (guess, share(smallest_budget))
+            }
+            None => (0, 0),
         };
-        Measure { output, room, refused, closed }
+        let output = if wanted.quote.is_priced() && output > 0 {
+            wanted.quote.cut(output, left, share)
+        } else {
+            output
+        };
+        Measure { output, room, left, refused, closed }
     }
 
     #[inline(always)]
-    fn amount(asked: &Asked, measure: &Measure, lines: &Lines<'_>) -> Amount {
-        let cut = asked.most.filter(|most| measure.output < *most).map(|_| asked.expected + measure.output);
+    fn amount(wanted: &Wanted<'_>, measure: &Measure, lines: &Lines<'_>) -> Amount {
+        let (asked, output) = (wanted.asked, measure.output);
+        let cut = asked.most.filter(|most| output < *most).map(|_| asked.expected + output);
         Amount {
-            tokens: if lines.count(Kind::Tokens) { asked.stated + measure.output } else { 0 },
-            nano: asked.cost.filter(|_| lines.count(Kind::Budget)).map_or(0, NanoUsd::get),
+            tokens: if lines.count(Kind::Tokens) { asked.stated + output } else { 0 },
+            nano: if lines.count(Kind::Budget) { wanted.quote.nano(output) } else { 0 },
             cut,
-            reason: match (asked.most, measure.output) {
+            reason: match (asked.most, output) {
                 (Some(_), _) => HeldReason::Capped,
                 (None, 1..) => HeldReason::Guessed,
                 _ => HeldReason::Stated,
@@ -246,13 +270,13 @@ impl Engine {
     pub(crate) fn take_all(
         &self,
         lines: &mut Lines<'_>,
-        asked: &Asked,
+        wanted: &Wanted<'_>,
         settings: &Settings,
         opening: Opening,
     ) -> Taken {
         let now = opening.now;
         for _ in 0..RETRIES {
-            let measure = Engine::measure(lines, asked, settings, now);
+            let measure = Engine::measure(lines, wanted, settings, now);
             if measure.closed {
                 if self.has_sealed(lines, opening.version) {
                     return Taken::Sealed;
@@ -262,7 +286,7 @@ impl Engine {
             if measure.refused {
                 return Taken::Refused;
             }
-            let amount = Engine::amount(asked, &measure, lines);
+            let amount = Engine::amount(wanted, &measure, lines);
             if !opening.take {
                 return Taken::Done(Handle { index: 0, generation: 0 }, amount);
             }
@@ -285,6 +309,7 @@ impl Engine {
                     held.record.nano.set(amount.nano);
                     held.record.credential[0].set(opening.credential[0]);
                     held.record.credential[1].set(opening.credential[1]);
+                    held.body.settle_by(wanted.tariff);
                     held.leave(State::Open);
                     return Taken::Done(handle, amount);
                 }
@@ -334,11 +359,11 @@ impl Engine {
     pub(crate) fn violations(
         &self,
         lines: &mut Lines<'_>,
-        asked: &Asked,
+        wanted: &Wanted<'_>,
         settings: &Settings,
         now: Millis,
     ) -> (Vec<Violation>, Option<i64>) {
-        let least = least(asked, settings);
+        let (asked, least) = (wanted.asked, wanted.least(settings));
         let mut refused = Vec::new();
         for line in &lines.list {
             let counter = &line.counter;
@@ -354,15 +379,17 @@ impl Engine {
             self.shorten_waits(&mut refused, now);
         }
         let violations: Vec<Violation> = refused.into_iter().map(|(.., violation)| violation).collect();
-        let refused_tokens = violations.iter().any(|violation| violation.name.kind == Kind::Tokens);
-        let fits = asked.most.filter(|_| settings.fit_deny && refused_tokens).and_then(|most| {
-            let room = Engine::measure(lines, asked, settings, now).room;
+        let of_output = |kind| kind == Kind::Tokens || kind == Kind::Budget && wanted.quote.is_priced();
+        let refused_output = violations.iter().any(|violation| of_output(violation.name.kind));
+        let fits = asked.most.filter(|_| settings.fit_deny && refused_output).and_then(|most| {
+            let Measure { room, left, .. } = Engine::measure(lines, wanted, settings, now);
             // Where what is stated does not fit by itself, or a counter is full, no maximum helps.
-            let helps = lines.list.iter().filter(|line| line.limit.kind == Kind::Tokens).all(|line| {
+            let stated = wanted.with_output(0);
+            let helps = lines.list.iter().filter(|line| of_output(line.limit.kind)).all(|line| {
                 let cap = line.limit.limit.min(line.counter.ceiling());
-                admits(line.counter.total(line.seen, now), asked.stated, cap)
+                admits(line.counter.total(line.seen, now), stated[line.limit.kind as usize], cap)
             });
-            helps.then(|| asked.expected + room.clamp(0, most))
+            helps.then(|| asked.expected + wanted.quote.cut(room.clamp(0, most), left, i64::MAX))
         });
         (violations, fits)
     }

@@ -240,6 +240,8 @@ pub struct Grant {
     pub held_tokens: i64,
     /// Held on budgets, in nano-dollars.
     pub held_nano_usd: i64,
+    /// Where what is held on budgets comes from; None where none applies.
+    pub held_price: Option<PriceSource>,
     /// How the held tokens came about.
     pub held_reason: HeldReason,
     /// When it expires.
@@ -306,17 +308,22 @@ pub struct Evaluation {
     pub answer: Option<Answer>,
 }
 
-/// Where the cost of a settlement comes from.
+/// Where the cost of a settlement comes from. The numbers are kept in stores, among other flags: see `permit::steps`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum PriceSource {
     /// The caller stated it.
-    Stated,
+    Stated = 0,
     /// The provider reported it.
-    Reported,
+    Reported = 1,
     /// Not known: what was held is charged.
-    Held,
-    /// Not known, nothing held: counted as zero.
-    Zero,
+    Held = 2,
+    /// Not known, and what is missing counts as zero.
+    Zero = 3,
+    /// What was used has a price.
+    Known = 32,
+    /// The price that stands in for an unknown one.
+    Default = 33,
 }
 
 impl PriceSource {
@@ -328,15 +335,19 @@ impl PriceSource {
             PriceSource::Reported => "reported",
             PriceSource::Held => "held",
             PriceSource::Zero => "zero",
+            PriceSource::Known => "known",
+            PriceSource::Default => "default",
         }
     }
 
     pub(crate) fn of(bits: u32) -> PriceSource {
-        match bits & 3 {
+        match bits & 35 {
             0 => PriceSource::Stated,
             1 => PriceSource::Reported,
             2 => PriceSource::Held,
-            _ => PriceSource::Zero,
+            3 => PriceSource::Zero,
+            32 => PriceSource::Known,
+            _ => PriceSource::Default,
         }
     }
 }

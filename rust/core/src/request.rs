@@ -27,6 +27,9 @@ macro_rules! request_types {
         pub enum RequestType { #[default] $(#[doc = concat!("`", $text, "`")] $name,)* }
 
         impl RequestType {
+            /// Every type, in the order of its number.
+            pub(crate) const ALL: &'static [RequestType] = &[$(RequestType::$name,)*];
+
             /// The type of this name; the streaming variant of a type is the same type.
             #[must_use]
             pub fn from_text(text: &str) -> Option<RequestType> {
@@ -83,7 +86,7 @@ pub struct KeyHandle {
 }
 
 /// How much a request may use, in three parts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Never cut.
     pub(crate) stated: i64,
@@ -97,6 +100,8 @@ pub struct Asked {
     pub(crate) cost: Option<NanoUsd>,
     /// A batch call: only provider keys that serve batches will do.
     pub(crate) batch: bool,
+    /// The usage words that are expected, where any are.
+    pub(crate) usage: Option<Box<Usage>>,
     /// In which words this was said: amounts that come to the same may have been given differently.
     pub(crate) wording: i64,
 }
@@ -151,6 +156,7 @@ impl Asked {
                     && request_type.is_text(),
                 cost: amounts.cost,
                 batch: false,
+                usage: None,
                 wording: i64::from(amounts.tokens.is_some()),
             },
         };
@@ -158,6 +164,15 @@ impl Asked {
             return Err(Fault::invalid("max_output_tokens", "input and output together are too many tokens"));
         }
         Ok(asked)
+    }
+
+    /// What is stated, as usage words.
+    pub(crate) fn with_usage<T>(&self, read: impl FnOnce(&Usage) -> T) -> T {
+        if let Some(usage) = &self.usage {
+            return read(usage);
+        }
+        let word = if self.wording == 0 { Word::PromptTokens } else { Word::Tokens };
+        read(&Usage::of(word, self.stated))
     }
 
     fn expected(amounts: &Amounts, usage: &Usage, request_type: RequestType) -> Result<Asked, Fault> {
@@ -198,6 +213,7 @@ impl Asked {
                 && request_type.is_text(),
             cost: usage.cost(),
             batch: usage.get(Word::Batch) == Some(1),
+            usage: Some(Box::new(usage.clone())),
             // The maximum as well: what is left of it beside the expected output may be the same for two of them.
             wording: usage.digest() ^ amounts.max_output_tokens.unwrap_or(-1).rotate_left(32),
         })

@@ -104,6 +104,15 @@ pub const fn texts(word: Word) -> &'static [&'static str] {
 pub struct Usage(SmallVec<[(Word, i64); 6]>);
 
 impl Usage {
+    /// One count by itself; nothing where it is zero.
+    pub(crate) fn of(word: Word, count: i64) -> Usage {
+        let mut usage = Usage::default();
+        if count > 0 {
+            usage.0.push((word, count));
+        }
+        usage
+    }
+
     /// Give one word. A word that was given before has the later value.
     pub fn set(&mut self, word: Word, value: i64) -> Result<(), Fault> {
         if value < 0 {
@@ -133,6 +142,11 @@ impl Usage {
     #[must_use]
     pub fn says_how_much(&self) -> bool {
         self.0.iter().any(|(word, _)| !matches!(word.form(), Form::Flag | Form::Text))
+    }
+
+    /// Whether any word says a quantity, which a price can be multiplied by.
+    pub(crate) fn says_quantity(&self) -> bool {
+        self.0.iter().any(|(word, _)| matches!(word.form(), Form::Count | Form::Seconds))
     }
 
     /// Every word given, with its value.

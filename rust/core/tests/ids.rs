@@ -55,10 +55,14 @@ fn other_amounts_under_the_same_id_are_a_conflict_however_they_are_told_apart() 
         for (first, amounts) in asked.iter().enumerate() {
             let id = format!("id {first}");
             let with = |asked| Request { id: Some(&id), request_type, ..request(key, "p", "m", asked) };
-            assert_eq!(outcome(&engine, &with(*amounts)), Ok(()));
+            assert_eq!(outcome(&engine, &with(amounts.clone())), Ok(()));
             for (second, other) in asked.iter().enumerate() {
                 let expected = if first == second { Ok(()) } else { Err(Code::IdConflict) };
-                assert_eq!(outcome(&engine, &with(*other)), expected, "{request_type:?} {first} {second}");
+                assert_eq!(
+                    outcome(&engine, &with(other.clone())),
+                    expected,
+                    "{request_type:?} {first} {second}"
+                );
             }
         }
     }

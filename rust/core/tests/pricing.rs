@@ -3,7 +3,7 @@
 
 mod prices;
 
-use limen_core::pricing::{Cell, Component, FIELDS, PricingPatch, RateCard, cost, most, price};
+use limen_core::pricing::{Cell, Component, FIELDS, PricingPatch, RateCard, Rates, cost, most, price};
 use limen_core::request::RequestType;
 use limen_core::units::{FemtoUsd, NanoUsd};
 use limen_core::usage::{Form, Usage, Word, texts};
@@ -356,8 +356,9 @@ proptest! {
                 note(field, *rate);
             }
         }
-        let card = card(base.iter().map(|(field, rate)| (*field, FemtoUsd::new(*rate))));
-        let card = card.patched(&patch).expect("few columns");
+        let base = card(base.iter().map(|(field, rate)| (*field, FemtoUsd::new(*rate))));
+        let (card, over) = (base.patched(&patch).expect("few columns"), patch.card().expect("few columns"));
+        let laid_over = Rates { base: Some(&base), over: Some(&over), ..Rates::default() };
 
         let mut usage = Usage::default();
         let mut told = prices::Usage::new();
@@ -402,6 +403,12 @@ proptest! {
         prop_assert_eq!(found.price.exact.round_up().get() as i128, ((sum + 999_999_999_999) / 1_000_000_000_000).min(i64::MAX.into()));
         prop_assert_eq!(found.price.unknown.map(|component| component.as_str().to_owned()), lacks);
         prop_assert_eq!(price(&card, &usage, request_type(kind)), found.price);
+        // An override over a row is the row with the override's prices written into it.
+        prop_assert_eq!(&cost(laid_over, &usage, request_type(kind)), &found);
+        prop_assert_eq!(
+            most(laid_over, &usage, request_type(kind)).with_output(1_000),
+            most(&card, &usage, request_type(kind)).with_output(1_000)
+        );
         let of_lines: i128 = found.lines.iter().map(|line| {
             let (whole, part) = line.amount().parts();
             whole * 1_000_000 + i128::from(part)

@@ -88,6 +88,7 @@ fn settings(row: &Row<'_>) -> Settings {
         give_back_on_expiry: row.text("on_expiry") == Some("give_back"),
         max_open_permits: row.number("max_open_permits").expect("a number"),
         trust_reported_cost: row.get("trust_reported_cost") == true,
+        default_price: None,
     }
 }
 

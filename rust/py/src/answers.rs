@@ -47,13 +47,16 @@ pub(crate) struct Held {
     cost_nano_usd: i64,
     /// How the held tokens came about: stated, capped or guessed.
     reason: &'static str,
+    /// Where the held money comes from: known, stated, default or zero; None where no budget applies.
+    price: Option<&'static str>,
 }
 
 #[pymethods]
 impl Held {
     fn __repr__(&self) -> String {
+        let price = self.price.map_or("None".into(), |price| format!("{price:?}"));
         format!(
-            "Held(requests={}, tokens={}, cost_nano_usd={}, reason={:?})",
+            "Held(requests={}, tokens={}, cost_nano_usd={}, reason={:?}, price={price})",
             self.requests, self.tokens, self.cost_nano_usd, self.reason
         )
     }
@@ -146,6 +149,8 @@ impl Permit {
         json.number(grant.held_tokens);
         json.raw(",\"cost_usd\":");
         json.dollars(grant.held_nano_usd);
+        json.raw(",\"price\":");
+        json.text_or_null(grant.held_price.map(answer::PriceSource::as_str));
         json.raw("},\"expires_at\":");
         json.instant(grant.expires_at);
         Ok(())
@@ -231,6 +236,7 @@ impl Permit {
             tokens: self.grant.held_tokens,
             cost_nano_usd: self.grant.held_nano_usd,
             reason: self.grant.held_reason.as_str(),
+            price: self.grant.held_price.map(answer::PriceSource::as_str),
         }
     }
 

@@ -11,6 +11,7 @@ use pyo3::types::PyDict;
 
 use crate::convert;
 use crate::core::{Core, sha256};
+use crate::pricing;
 
 #[derive(FromPyObject)]
 struct LimitItem {
@@ -105,7 +106,7 @@ struct TargetItem {
 }
 
 #[derive(FromPyObject)]
-struct SettingsItem {
+struct SettingsItem<'py> {
     #[pyo3(item)]
     require_virtual_key: bool,
     #[pyo3(item)]
@@ -117,6 +118,8 @@ struct SettingsItem {
     #[pyo3(item)]
     unknown_price: Option<String>,
     #[pyo3(item)]
+    default_price: Option<Bound<'py, PyDict>>,
+    #[pyo3(item)]
     permit_ttl_ms: i64,
     #[pyo3(item)]
     on_expiry: String,
@@ -127,7 +130,7 @@ struct SettingsItem {
 }
 
 /// One of a few words, or a fault that names them.
-fn word<T: Copy>(param: &str, text: &str, words: &[(&str, T)]) -> PyResult<T> {
+pub(crate) fn word<T: Copy>(param: &str, text: &str, words: &[(&str, T)]) -> PyResult<T> {
     words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         convert::fault(param, format!("must be one of: {}", known.join(", ")))
@@ -172,7 +175,7 @@ fn limits(items: Vec<LimitItem>) -> PyResult<Vec<LimitRow>> {
 
 /// The settings of an engine.
 pub(crate) fn settings(row: &Bound<'_, PyDict>) -> PyResult<Settings> {
-    let item: SettingsItem = row.extract()?;
+    let item: SettingsItem<'_> = row.extract()?;
     let share = NanoUsd::from_f64(item.estimate_share, Rounding::Up)
         .map_err(|error| convert::fault("estimate.share", error.message()))?;
     Ok(Settings {
@@ -185,9 +188,14 @@ pub(crate) fn settings(row: &Bound<'_, PyDict>) -> PyResult<Settings> {
             Some(text) => word(
                 "unknown_price",
                 &text,
-                &[("deny", UnknownPrice::Deny), ("count_zero", UnknownPrice::CountZero)],
+                &[
+                    ("deny", UnknownPrice::Deny),
+                    ("default_price", UnknownPrice::DefaultPrice),
+                    ("count_zero", UnknownPrice::CountZero),
+                ],
             )?,
         },
+        default_price: item.default_price.as_ref().map(pricing::card).transpose()?,
         permit_ttl_ms: item.permit_ttl_ms,
         give_back_on_expiry: word("on_expiry", &item.on_expiry, &[("charge", false), ("give_back", true)])?,
         max_open_permits: item.max_open_permits,
@@ -306,6 +314,8 @@ fn edit(core: &Core, row: &Bound<'_, PyDict>) -> PyResult<Edit> {
             limits: owned()?,
         },
         "routing_rule" => Edit::Rule(Box::new(rule(row)?)),
+        "price_catalog" => pricing::catalogue(row)?,
+        "pricing_override" => pricing::pricing_override(row)?,
         "delete" => Edit::Delete {
             entity: word(
                 "kind",
@@ -318,6 +328,7 @@ fn edit(core: &Core, row: &Bound<'_, PyDict>) -> PyResult<Edit> {
                     ("provider_key", Entity::ProviderKey),
                     ("model_config", Entity::ModelConfig),
                     ("routing_rule", Entity::Rule),
+                    ("pricing_override", Entity::PricingOverride),
                 ],
             )?,
             id: text(row, "id")?,

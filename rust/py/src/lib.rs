@@ -18,6 +18,7 @@ mod fields;
 mod json;
 mod limits;
 mod objects;
+mod pricing;
 mod primitives;
 mod usage;
 mod words;
@@ -39,6 +40,8 @@ mod _core {
     use super::engine::Engine;
     #[pymodule_export]
     use super::limits::{Exclusion, Limit};
+    #[pymodule_export]
+    use super::pricing::BasePrices;
     #[pymodule_export]
     use super::primitives::{
         BudgetCounter, Cost, CostLine, FixedWindow, KeyedLimiter, PricingPatch, RateCard, SlidingWindow,

@@ -4,17 +4,20 @@ mod evaluate;
 mod facts;
 mod once;
 mod order;
+mod price;
 mod refusal;
 mod ruled;
 
 use std::sync::Arc;
 
-use crate::admit::{Amount, Lines, Opening, Taken, only_shared, price_refuses};
+use crate::admit::{Amount, Lines, Opening, Taken, Wanted, only_shared};
 use crate::answer::{Answer, Beside, Denial, Exclusion, Fallbacks, Grant, ModelText, ProviderText, Reason};
 use crate::engine::Engine;
 use crate::error::{Code, Fault};
 use crate::permit::Handle;
+use crate::policy::prices::Tariff;
 use crate::policy::{Key, Kind, Policy};
+use crate::pricing::Quote;
 use crate::request::{Asked, Caller, Request, World};
 use crate::routing::target::{Tape, Target, access, others, stated};
 use crate::units::Millis;
@@ -243,7 +246,8 @@ impl Engine {
 
     /// A tool without a model: no provider and no model takes part, and so no rule.
     fn tool_alone<W: World>(&self, decision: &mut Decision<'_, '_, W>) -> Outcome {
-        let asked = Asked { guess: false, ..decision.request.asked };
+        let asked = Asked { guess: false, ..decision.request.asked.clone() };
+        let quote = asked.cost.map_or(Quote::NONE, Quote::stated);
         let target = Target {
             provider: None,
             name: "",
@@ -255,7 +259,8 @@ impl Engine {
         let mut lines = Lines::default();
         let key = decision.identity.key.map(|key| &**key);
         self.line_up(&mut lines, decision.policy, key, None, None);
-        self.finish(decision, &target, None, &mut lines, &asked, true).into_outcome()
+        let wanted = Wanted { asked: &asked, quote, tariff: Tariff::default() };
+        self.finish(decision, &target, None, &mut lines, &wanted, true).into_outcome()
     }
 
     /// Access, then price, then limits.
@@ -291,11 +296,12 @@ impl Engine {
         let key = decision.identity.key.map(|key| &**key);
         let mut lines = Lines::default();
         self.line_up(&mut lines, policy, key, target.provider, Some(target.model));
-        let asked = &decision.request.asked;
-        if price_refuses(&policy.settings, asked, &lines) {
+        let applies = decision.prices(target, key_id.as_deref());
+        let Some(quote) = decision.quote(&applies, &lines) else {
             return cannot_serve(exclusion(target, key_id, Reason::PriceUnknown), None);
-        }
-        self.finish(decision, target, key_id, &mut lines, asked, model_is_shared)
+        };
+        let wanted = Wanted { asked: &decision.request.asked, quote, tariff: applies.tariff };
+        self.finish(decision, target, key_id, &mut lines, &wanted, model_is_shared)
     }
 
     #[inline(always)]
@@ -305,7 +311,7 @@ impl Engine {
         target: &Target<'_>,
         key_id: Option<Arc<str>>,
         lines: &mut Lines<'_>,
-        asked: &Asked,
+        wanted: &Wanted<'_>,
         model_is_shared: bool,
     ) -> Tried {
         let settings = &decision.policy.settings;
@@ -317,12 +323,13 @@ impl Engine {
             credential: decision.identity.credential(),
             take: decision.take,
         };
-        match self.take_all(lines, asked, settings, opening) {
+        match self.take_all(lines, wanted, settings, opening) {
             Taken::Done(handle, amount) => {
                 let requests = i64::from(lines.count(Kind::Requests));
                 let (expires_at, fallbacks) = (opening.expires_at, decision.fallbacks(target));
                 let granted = grant(target, key_id, &amount, handle, requests, fallbacks, expires_at);
                 let granted = decision.grant.insert(granted);
+                granted.held_price = wanted.quote.source;
                 if !decision.take {
                     let peeked = Engine::told(lines, &amount, decision.now);
                     granted.beside = Some(Box::new(Beside { peeked, ..Beside::default() }));
@@ -340,7 +347,7 @@ impl Engine {
                 if !self.policy.is(version) {
                     return Tried::Outdated;
                 }
-                let (violations, fits) = self.violations(lines, asked, settings, decision.now);
+                let (violations, fits) = self.violations(lines, wanted, settings, decision.now);
                 if violations.is_empty() {
                     // It met a reservation that has been undone since: there is room again.
                     return Tried::Outdated;
@@ -415,6 +422,7 @@ fn grant(
         held_requests,
         held_tokens: amount.tokens,
         held_nano_usd: amount.nano,
+        held_price: None,
         held_reason: amount.reason,
         expires_at,
         beside: None,

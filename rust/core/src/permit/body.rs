@@ -5,6 +5,7 @@ use super::ring::Stripe;
 use crate::arena::Slot;
 use crate::period::Epoch;
 use crate::policy::Kind;
+use crate::policy::prices::Tariff;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, sized};
 use crate::window::BEFORE_ALL;
 
@@ -40,9 +41,26 @@ pub(crate) struct Body {
     /// The largest totals that an update told.
     pub(crate) seen_tokens: Plain,
     pub(crate) seen_nano: Plain,
+    tariff: [Plain; 2],
     pub(super) entries: [StoredEntry; ENTRIES],
     /// Growth that came after the window had rolled: used there, and no longer part of the hold.
     pub(super) charged: [Plain; ENTRIES],
+}
+
+impl Body {
+    /// By what prices it will be settled.
+    #[inline(always)]
+    pub(crate) fn settle_by(&self, tariff: Tariff) {
+        let words = tariff.words();
+        self.tariff[0].set(words[0]);
+        self.tariff[1].set(words[1]);
+    }
+
+    /// By what prices it is settled.
+    #[inline(always)]
+    pub(crate) fn tariff(&self) -> Tariff {
+        Tariff::of([self.tariff[0].get(), self.tariff[1].get()])
+    }
 }
 
 /// The list of a new permit's counters, in the making.

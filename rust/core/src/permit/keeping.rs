@@ -4,6 +4,7 @@ use super::body::{Entries, Entry};
 use super::record::{Record, State, word};
 use super::slab::STRIPE_BITS;
 use super::{Handle, Held, Slab};
+use crate::policy::prices::Tariff;
 use crate::sync::Ordering;
 
 /// A permit as it is kept.
@@ -19,6 +20,8 @@ pub(crate) struct Kept {
     pub(crate) credential: [i64; 2],
     /// The largest totals that an update told: tokens, nano-dollars.
     pub(crate) seen: [i64; 2],
+    /// By what it is settled.
+    pub(crate) tariff: Tariff,
 }
 
 /// How a flush finds a record.
@@ -45,6 +48,7 @@ impl Kept {
             digest: record.digest.get(),
             credential: [record.credential[0].get(), record.credential[1].get()],
             seen: [0, 0],
+            tariff: Tariff::default(),
         }
     }
 
@@ -109,6 +113,7 @@ impl Slab {
             let body = stripe.fresh_body(record);
             body.seen_tokens.set(kept.seen[0]);
             body.seen_nano.set(kept.seen[1]);
+            body.settle_by(kept.tariff);
             let mut list = Entries { stripe, body, at: 0 };
             for (entry, charged) in entries {
                 list.push(*entry);

@@ -4,6 +4,7 @@
 //! Each corrects the permit's counters by a difference, in the window of the hold where that is still current.
 
 mod body;
+mod charge;
 mod endings;
 mod keeping;
 mod record;

@@ -1,6 +1,7 @@
 //! Settle, update, release, expire.
 
 use super::body::Charged;
+use super::charge::charge;
 use super::record::Record;
 use super::slab::Found;
 use super::{Entry, Handle, Held, State};
@@ -10,7 +11,7 @@ use crate::engine::Engine;
 use crate::error::{Code, Fault};
 use crate::policy::{Kind, Policy, Set};
 use crate::sync::Ordering;
-use crate::units::{Millis, NanoUsd};
+use crate::units::Millis;
 use crate::usage::Usage;
 
 /// How a settle says what was used.
@@ -25,6 +26,7 @@ pub enum Closing {
 /// The digest of "as held": no usage has it but by a chance of 2^-64.
 const AS_HELD: i64 = i64::MIN + 7;
 
+/// Beside the bits of where the price comes from: 1, 2 and 32.
 const OVERRUN: u32 = 4;
 const EXPIRED: u32 = 8;
 const REQUEST_RETURNED: u32 = 16;
@@ -107,13 +109,13 @@ impl Engine {
         let (held_tokens, held_nano) = (record.tokens.get(), record.nano.get());
         let (cost, price) = match closing {
             Closing::AsHeld => (held_nano, PriceSource::Held),
-            Closing::Used(usage) => match usage.cost() {
-                Some(cost) => (cost.get(), PriceSource::Stated),
-                None => match usage.reported_cost().filter(|_| policy.settings.trust_reported_cost) {
-                    Some(cost) => (cost.get(), PriceSource::Reported),
-                    None if held_nano > 0 => (held_nano, PriceSource::Held),
-                    None => (0, PriceSource::Zero),
-                },
+            Closing::Used(usage) => match charge(&held, usage, &policy) {
+                // What is not known was held, or the part that is known where that is more.
+                (known, PriceSource::Held) if known.max(held_nano) > 0 => {
+                    (known.max(held_nano), PriceSource::Held)
+                }
+                (_, PriceSource::Held) => (0, PriceSource::Zero),
+                known => known,
             },
         };
         let tokens = tokens.unwrap_or(held_tokens);
@@ -164,7 +166,10 @@ impl Engine {
         let record = held.record;
         // What is not told is as it was.
         let tokens = if totals.says_tokens() { tokens } else { held.body.seen_tokens.get() };
-        let nano = totals.cost().map_or(held.body.seen_nano.get(), NanoUsd::get);
+        let (cost, source) = charge(&held, totals, &policy);
+        let stated = matches!(source, PriceSource::Stated | PriceSource::Reported);
+        // A cost that comes of a price may fall: tokens of a prompt turn out to have been in a cache.
+        let nano = if stated { cost } else { held.body.seen_nano.get() };
         if tokens < held.body.seen_tokens.get() {
             let param = totals.first().map_or("prompt_tokens", |word| word.as_str());
             return Err(Fault::invalid(param, "totals never fall: state all that was used so far"));
@@ -175,7 +180,7 @@ impl Engine {
         held.body.seen_tokens.set(tokens);
         held.body.seen_nano.set(nano);
         let more_tokens = (tokens - record.tokens.get()).max(0);
-        let more_nano = (nano - record.nano.get()).max(0);
+        let more_nano = (cost.max(nano) - record.nano.get()).max(0);
         let mut over = Vec::new();
         // Nothing is held of a kind that no counter counts.
         let (mut held_tokens, mut held_nano) = (0, 0);

@@ -6,6 +6,7 @@
 pub mod credentials;
 pub(crate) mod current;
 pub mod edit;
+pub(crate) mod prices;
 mod table;
 
 use std::num::NonZero;
@@ -15,6 +16,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::arena::Slot;
 use crate::period::Duration;
+use crate::pricing::RateCard;
 use crate::routing::rules::RuleSet;
 use crate::routing::sampler::Sampler;
 use crate::units::Millis;
@@ -171,6 +173,8 @@ pub struct Settings {
     pub fit_deny: bool,
     /// What happens where a cost is not known.
     pub unknown_price: UnknownPrice,
+    /// What counts for an unknown price, where that is the policy.
+    pub default_price: Option<RateCard>,
     /// How long a permit may stay open, and how long a closed one is remembered.
     pub permit_ttl_ms: i64,
     /// Whether what an expired permit held is given back rather than charged. Then a refused request may pass before the
@@ -191,6 +195,7 @@ impl Default for Settings {
             estimate_share_ppb: 100_000_000,
             fit_deny: false,
             unknown_price: UnknownPrice::DenyUnderBudget,
+            default_price: None,
             permit_ttl_ms: 600_000,
             give_back_on_expiry: false,
             max_open_permits: 1_000_000,
@@ -206,6 +211,8 @@ pub enum UnknownPrice {
     DenyUnderBudget,
     /// Always refused.
     Deny,
+    /// The settings' own price instead; what that does not know either is as under `DenyUnderBudget`.
+    DefaultPrice,
     /// Counted as zero.
     CountZero,
 }
@@ -374,6 +381,7 @@ pub(crate) struct Policy {
     pub(crate) models: Arc<Map<Box<str>, ModelLimits>>,
     /// None where there is no rule.
     pub(crate) rules: Option<Arc<RuleSet>>,
+    pub(crate) prices: Arc<prices::Prices>,
 }
 
 impl Policy {

@@ -16,7 +16,7 @@ pub const MAX_COLUMNS: usize = 64;
 const COMPONENTS: usize = Component::ALL.len();
 
 /// The prices of one model, by themselves or under a patch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RateCard {
     columns: Box<[Column]>,
     rates: Box<[FemtoUsd]>,
@@ -26,7 +26,7 @@ pub struct RateCard {
     ends_plain: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Column {
     threshold: i64,
     variant: Variant,
@@ -45,6 +45,8 @@ pub struct TooManyColumns;
 pub(super) struct Found {
     pub(super) cell: Cell,
     pub(super) rate: FemtoUsd,
+    /// Whether it stands in for one that is not known.
+    pub(super) by_default: bool,
 }
 
 /// Without any price.
@@ -60,6 +62,12 @@ impl RateCard {
     /// # Errors
     /// [`TooManyColumns`].
     pub fn new(prices: impl IntoIterator<Item = (Cell, FemtoUsd)>) -> Result<RateCard, TooManyColumns> {
+        let card = RateCard::of(prices)?;
+        if card.columns.len() > MAX_COLUMNS { Err(TooManyColumns) } else { Ok(card) }
+    }
+
+    /// The same, of prices that are known to be those of a card and a patch.
+    pub(crate) fn of(prices: impl IntoIterator<Item = (Cell, FemtoUsd)>) -> Result<RateCard, TooManyColumns> {
         let mut prices: Vec<(Cell, FemtoUsd)> = prices.into_iter().collect();
         let place = |cell: &Cell| (Reverse(cell.threshold), cell.variant, cell.component);
         prices.sort_by_key(|(cell, _)| place(cell));
@@ -82,9 +90,6 @@ impl RateCard {
                 column.places[component as usize] = (rates.len() - usize::from(column.start)) as u8;
             }
         }
-        if columns.len() > MAX_COLUMNS {
-            return Err(TooManyColumns);
-        }
         let thresholds = columns.iter().map(|column| column.threshold);
         let least = thresholds.filter(|threshold| *threshold != ANY_PROMPT).min().unwrap_or(i64::MAX);
         let last = columns.last().map(|column| (column.threshold, column.variant));
@@ -103,6 +108,12 @@ impl RateCard {
         RateCard::new(self.prices().chain(prices))
     }
 
+    /// Whether it has no price at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rates.is_empty()
+    }
+
     /// Every price.
     pub fn prices(&self) -> impl Iterator<Item = (Cell, FemtoUsd)> {
         self.columns.iter().flat_map(move |column| {
@@ -118,7 +129,7 @@ impl RateCard {
         let place = usize::from(column.places[component as usize]).checked_sub(1)?;
         let rate = *self.rates.get(usize::from(column.start) + place)?;
         let cell = Cell { component, threshold: column.threshold, variant: column.variant };
-        Some(Found { cell, rate })
+        Some(Found { cell, rate, by_default: false })
     }
 
     /// The columns that may have prices for a prompt of so many tokens, called in these ways (a bit for each variant).

@@ -37,6 +37,7 @@ macro_rules! components {
     };
 }
 
+// Their order is kept in stores: new ones come last.
 components! {
     Input = "input_cost_per_token";
     Output = "output_cost_per_token";
@@ -112,7 +113,7 @@ pub enum Variant {
 }
 
 impl Variant {
-    const ALL: [Variant; 4] = [Variant::Batch, Variant::Priority, Variant::Flex, Variant::Plain];
+    pub(super) const ALL: [Variant; 4] = [Variant::Batch, Variant::Priority, Variant::Flex, Variant::Plain];
 
     /// The end of the field's name.
     #[must_use]
@@ -141,6 +142,20 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// As numbers, for a store.
+    pub(crate) fn numbers(self) -> [i64; 3] {
+        [self.component as i64, self.threshold, self.variant as i64]
+    }
+
+    /// From the numbers of a store.
+    pub(crate) fn of_numbers([component, threshold, variant]: [i64; 3]) -> Option<Cell> {
+        Some(Cell {
+            component: *Component::ALL.get(usize::try_from(component).ok()?)?,
+            threshold,
+            variant: *Variant::ALL.get(usize::try_from(variant).ok()?)?,
+        })
+    }
+
     /// The cells that a field of a price file writes to; none where the name is not a price's.
     pub fn of_field(name: &str) -> Option<impl Iterator<Item = Cell> + use<>> {
         let (rest, variant) = Variant::ALL

@@ -6,8 +6,9 @@
 use std::fmt;
 
 use super::call::Call;
-use super::card::{Columns, Found, RateCard};
+use super::card::{Found, RateCard};
 use super::component::{ANY_PROMPT, Cell, Component, Variant, write_tier};
+use super::rates::{Look, Rates};
 use crate::error::{Code, Fault};
 use crate::request::RequestType;
 use crate::units::{FemtoUsd, NanoUsd};
@@ -113,6 +114,8 @@ pub struct Price {
     pub exact: Exact,
     /// The plain price that the usage needs and the card does not have.
     pub unknown: Option<Component>,
+    /// Whether any of it is a price that stands in for one that is not known.
+    pub by_default: bool,
 }
 
 /// A price with its lines.
@@ -157,21 +160,22 @@ impl Sink for Vec<Line> {
     }
 }
 
-/// A cost in the making: one call, one card.
+/// A cost in the making: one call, one model's prices.
 pub(super) struct Bill<'a, S> {
-    columns: Columns<'a>,
+    look: Look<'a>,
     pub(super) call: &'a Call,
     sink: S,
     femto: i128,
     millionths: i128,
     unknown: Option<Component>,
+    by_default: bool,
 }
 
 impl<'a, S: Sink> Bill<'a, S> {
     #[inline(always)]
-    fn new(card: &'a RateCard, call: &'a Call, sink: S) -> Self {
-        let columns = card.columns_for(call.prompt, call.ways);
-        Bill { columns, call, sink, femto: 0, millionths: 0, unknown: None }
+    fn new(rates: Rates<'a>, call: &'a Call, sink: S) -> Self {
+        let look = rates.look(call.prompt, call.ways);
+        Bill { look, call, sink, femto: 0, millionths: 0, unknown: None, by_default: false }
     }
 
     #[inline(always)]
@@ -187,24 +191,15 @@ impl<'a, S: Sink> Bill<'a, S> {
             }
             RequestType::VideoGeneration | RequestType::VideoRemix => self.video(),
         }
-        Price { exact: Exact::new(self.femto, self.millionths), unknown: self.unknown }
+        let exact = Exact::new(self.femto, self.millionths);
+        Price { exact, unknown: self.unknown, by_default: self.by_default }
     }
 
-    /// The first price of a chain that the card has. Where tokens may be of the completion as well, the price of
-    /// the input is the dearer of both.
+    /// The first price of a chain that there is. Where tokens may be of the completion as well, the price of the input
+    /// is the dearer of both.
     #[inline(always)]
     pub(super) fn first(&self, chain: &[Component]) -> Option<Found> {
-        for &component in chain {
-            let found = self.columns.find(component);
-            if component == Component::Input && self.call.unsplit {
-                let other = self.columns.find(Component::Output);
-                return found.into_iter().chain(other).max_by_key(|found| found.rate);
-            }
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
+        self.look.first(chain, self.call.unsplit)
     }
 
     /// Charge a quantity at the first price of a chain that the card has; unknown is the last of it.
@@ -230,7 +225,7 @@ impl<'a, S: Sink> Bill<'a, S> {
 
     #[inline(always)]
     fn charge_at(&mut self, quantity: i64, found: Option<Found>, chain: &[Component]) {
-        let Some(Found { cell, rate }) = found else {
+        let Some(Found { cell, rate, by_default }) = found else {
             let component = chain.last().copied().unwrap_or(Component::Input);
             self.unknown = self.unknown.or(Some(component));
             let cell = Cell { component, threshold: ANY_PROMPT, variant: Variant::Plain };
@@ -239,21 +234,22 @@ impl<'a, S: Sink> Bill<'a, S> {
         let product = i128::from(quantity) * i128::from(rate.get());
         let sum = if cell.component.in_seconds() { &mut self.millionths } else { &mut self.femto };
         *sum = sum.saturating_add(product);
+        self.by_default |= by_default;
         self.sink.line(Line { cell, quantity, rate: Some(rate) });
     }
 }
 
 /// What a call costs. Nothing is allocated.
 #[must_use]
-pub fn price(card: &RateCard, usage: &Usage, request_type: RequestType) -> Price {
-    Bill::new(card, &Call::new(usage), ()).run(request_type)
+pub fn price<'a>(rates: impl Into<Rates<'a>>, usage: &Usage, request_type: RequestType) -> Price {
+    Bill::new(rates.into(), &Call::new(usage), ()).run(request_type)
 }
 
 /// What a call costs, line by line.
 #[must_use]
-pub fn cost(card: &RateCard, usage: &Usage, request_type: RequestType) -> Cost {
+pub fn cost<'a>(rates: impl Into<Rates<'a>>, usage: &Usage, request_type: RequestType) -> Cost {
     let call = Call::new(usage);
-    let mut bill = Bill::new(card, &call, Vec::with_capacity(LINES));
+    let mut bill = Bill::new(rates.into(), &call, Vec::with_capacity(LINES));
     let price = bill.run(request_type);
     Cost { price, lines: bill.sink }
 }
@@ -288,23 +284,25 @@ impl RateCard {
 pub struct Most {
     stated: Price,
     each: Result<FemtoUsd, Component>,
+    by_default: bool,
 }
 
 /// The upper bound of a call whose stated usage is `usage` and whose output is not known yet. Output may be any that
 /// its type can have (text, reasoning, sound, images): the dearest price counts.
 #[must_use]
-pub fn most(card: &RateCard, usage: &Usage, request_type: RequestType) -> Most {
+pub fn most<'a>(rates: impl Into<Rates<'a>>, usage: &Usage, request_type: RequestType) -> Most {
     let call = Call::new(usage);
-    let mut bill = Bill::new(card, &call, ());
+    let mut bill = Bill::new(rates.into(), &call, ());
     let stated = bill.run(request_type);
     let kinds = output_kinds(request_type);
-    let dearest = kinds.iter().filter_map(|&kind| bill.first(&[kind])).map(|found| found.rate).max();
+    let found = kinds.iter().filter_map(|&kind| bill.first(&[kind]));
+    let dearest = found.max_by_key(|found| found.rate);
     let each = match (dearest, kinds.first()) {
-        (Some(rate), _) => Ok(rate),
+        (Some(found), _) => Ok(found.rate),
         (None, Some(component)) => Err(*component),
         (None, None) => Ok(FemtoUsd::new(0)),
     };
-    Most { stated, each }
+    Most { stated, each, by_default: dearest.is_some_and(|found| found.by_default) }
 }
 
 /// As what its output tokens may be charged.
@@ -333,7 +331,16 @@ impl Most {
         Price {
             exact: Exact { femto: femto.saturating_add(more), millionths },
             unknown: self.stated.unknown.or(unknown),
+            by_default: self.stated.by_default || self.by_default && tokens > 0,
         }
+    }
+
+    /// How many tokens of output `money` pays for, by themselves.
+    #[must_use]
+    pub fn output_for(&self, money: NanoUsd) -> i64 {
+        let each = i128::from(self.each.map_or(0, FemtoUsd::get));
+        let femto = i128::from(money.get()) * i128::from(MILLION);
+        femto.checked_div(each).map_or(i64::MAX, |tokens| i64::try_from(tokens).unwrap_or(i64::MAX))
     }
 
     /// How many tokens of output `left` pays for beside what is stated; none where it does not pay even for that.

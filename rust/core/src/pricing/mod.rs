@@ -33,15 +33,21 @@
 
 mod call;
 mod card;
+mod catalogue;
 mod component;
 mod cost;
 mod media;
 mod overrides;
 mod patch;
+mod quote;
+mod rates;
 mod text;
 
 pub use card::{MAX_COLUMNS, RateCard, TooManyColumns};
+pub use catalogue::{BaseRow, Catalogue, FoundBy};
 pub use component::{ANY_PROMPT, Cell, Component, Variant, is_about_prices, type_of_mode};
 pub use cost::{Cost, Exact, Line, Most, Price, cost, most, price};
 pub use overrides::{Effect, Ids, OverrideRow, Overrides, Pattern, Scope};
 pub use patch::{FIELDS, PricingPatch, UnknownField};
+pub(crate) use quote::Quote;
+pub use rates::Rates;

@@ -97,6 +97,12 @@ pub struct OverrideRow {
     pub effect: Effect,
 }
 
+impl AsRef<OverrideRow> for OverrideRow {
+    fn as_ref(&self) -> &OverrideRow {
+        self
+    }
+}
+
 impl OverrideRow {
     /// Whether it is for requests of this type.
     #[must_use]
@@ -133,9 +139,9 @@ fn holder<'a>(scope: Scope, ids: &Ids<'a>) -> Option<Holder<&'a str>> {
 }
 
 /// All overrides, to be asked for the one that applies.
-#[derive(Debug, Default)]
-pub struct Overrides {
-    rows: Vec<OverrideRow>,
+#[derive(Debug)]
+pub struct Overrides<R = OverrideRow> {
+    rows: Vec<R>,
     holders: Map<Holder<Box<str>>, Patterns>,
     /// A bit for each scope that any row has: the others need no look.
     scopes: u8,
@@ -157,13 +163,20 @@ struct Prefix {
     parent: Option<u32>,
 }
 
-impl Overrides {
+impl<R> Default for Overrides<R> {
+    fn default() -> Self {
+        Overrides { rows: Vec::new(), holders: Map::default(), scopes: 0 }
+    }
+}
+
+impl<R: AsRef<OverrideRow>> Overrides<R> {
     /// An index over these rows. A row without an id that its scope needs applies to nothing.
     #[must_use]
-    pub fn new(mut rows: Vec<OverrideRow>) -> Overrides {
-        rows.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
-        let mut overrides = Overrides::default();
-        for (number, row) in (0u32..).zip(&rows) {
+    pub fn new(mut rows: Vec<R>) -> Self {
+        let age = |row: &R| (row.as_ref().created_at, row.as_ref().id.clone());
+        rows.sort_by_cached_key(age);
+        let mut overrides = Overrides::<R>::default();
+        for (number, row) in (0u32..).zip(rows.iter().map(AsRef::as_ref)) {
             let ids = Ids {
                 virtual_key: row.virtual_key.as_deref(),
                 provider: row.provider.as_deref(),
@@ -180,12 +193,19 @@ impl Overrides {
 
     /// The override that applies to a call of this model (its name without the provider), if any.
     #[must_use]
-    pub fn resolve(&self, ids: &Ids<'_>, model: &str, request_type: RequestType) -> Option<&OverrideRow> {
+    pub fn resolve(&self, ids: &Ids<'_>, model: &str, request_type: RequestType) -> Option<&R> {
         let scopes = Scope::ALL.into_iter().filter(|scope| self.scopes >> *scope as u8 & 1 == 1);
         scopes.filter_map(|scope| self.holders.get(&holder(scope, ids)?)).find_map(|patterns| {
             let rows = patterns.exact.get(model).into_iter().chain(patterns.prefixes_of(model)).flatten();
-            rows.map(|number| &self.rows[*number as usize]).find(|row| row.is_for(request_type))
+            let mut rows = rows.map(|number| &self.rows[*number as usize]);
+            rows.find(|row| row.as_ref().is_for(request_type))
         })
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 }
 

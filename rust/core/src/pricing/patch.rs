@@ -83,6 +83,14 @@ impl PricingPatch {
         self.0.iter().copied()
     }
 
+    /// Its prices by themselves.
+    ///
+    /// # Errors
+    /// [`TooManyColumns`], which no patch has: its fields know few thresholds.
+    pub fn card(&self) -> Result<RateCard, TooManyColumns> {
+        RateCard::new(self.prices())
+    }
+
     /// What it writes.
     fn prices(&self) -> impl Iterator<Item = (Cell, FemtoUsd)> {
         let applied = self.fields().filter(|(_, rate)| *rate != FemtoUsd::new(0));

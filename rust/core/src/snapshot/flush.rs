@@ -161,6 +161,7 @@ impl Engine {
             Look::Held(held) => {
                 let mut kept = Kept::of(held.record, held.handle, held.was);
                 kept.seen = [held.body.seen_tokens.get(), held.body.seen_nano.get()];
+                kept.tariff = held.body.tariff();
                 Found { handle: held.handle, kept, taken: self.taken(&held), policy }
             }
             Look::Closed(record, handle, state) => {
@@ -209,6 +210,8 @@ const NOBODY: i64 = -1;
 impl Found<'_> {
     fn row(&self, known: Option<(u128, Known)>) -> Vec<u8> {
         let name = |number: u32| Arc::clone(&self.policy.providers.list[number as usize].name);
-        permits::write(&self.kept, &self.taken, known, name)
+        // No edit comes between: it would wait for the flush.
+        let rates = self.policy.prices.rates(self.kept.tariff);
+        permits::write(&self.kept, rates, &self.taken, known, name)
     }
 }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use super::bytes::{Rest, put, put_text};
-use crate::answer::{Beside, Fallbacks, Grant, HeldReason, ModelText, ProviderText, Ruling};
+use crate::answer::{Beside, Fallbacks, Grant, HeldReason, ModelText, PriceSource, ProviderText, Ruling};
 use crate::ids::Known;
 use crate::period::Epoch;
 use crate::permit::{Handle, Kept, State};
-use crate::units::Millis;
+use crate::policy::prices::{Manner, Over, Tariff};
+use crate::pricing::{Cell, RateCard, Rates};
+use crate::units::{FemtoUsd, Millis};
 
-const VERSION: i64 = 1;
+/// Rows of version 1 have no prices: their permits settle as those of models without one.
+const VERSION: i64 = 2;
 
 /// One counter that a permit was taken from.
 #[derive(Clone, Copy, Debug)]
@@ -26,12 +29,15 @@ pub(super) struct Taken {
 pub(super) struct Read {
     pub(super) kept: Kept,
     pub(super) taken: Vec<Taken>,
+    /// What it is settled by; the manner is in its tariff.
+    pub(super) over: Option<Over>,
     pub(super) id: Option<(u128, Known)>,
 }
 
 /// The row of a permit.
 pub(super) fn write(
     kept: &Kept,
+    rates: Rates<'_>,
     taken: &[Taken],
     id: Option<(u128, Known)>,
     name: impl Fn(u32) -> Arc<str>,
@@ -60,6 +66,7 @@ pub(super) fn write(
             put(&mut row, number);
         }
     }
+    write_prices(&mut row, kept, rates);
     put(&mut row, i64::from(id.is_some()));
     if let Some((id, known)) = id {
         for number in [(id >> 64) as i64, id as i64, known.digest as i64] {
@@ -68,6 +75,41 @@ pub(super) fn write(
         write_grant(&mut row, &known.grant, name);
     }
     row
+}
+
+/// The prices themselves: those of the next process have other numbers, and may be others.
+fn write_prices(row: &mut Vec<u8>, kept: &Kept, rates: Rates<'_>) {
+    put(row, i64::from(kept.tariff.manner.bits()));
+    if rates.free {
+        return put(row, FREE);
+    }
+    let prices: Vec<_> = rates.prices().collect();
+    put(row, prices.len() as i64);
+    for (cell, rate) in prices {
+        cell.numbers().into_iter().for_each(|number| put(row, number));
+        put(row, rate.get());
+    }
+}
+
+/// Where what is held comes from: from nowhere.
+const NO_PRICE: i64 = -1;
+
+/// In the place of a number of prices.
+const FREE: i64 = -1;
+
+fn read_prices(rest: &mut Rest<'_>) -> Option<(Manner, Option<Over>)> {
+    let manner = Manner::of(u32::try_from(rest.number()?).ok()?);
+    let mut ahead = Rest(rest.0);
+    if ahead.number()? == FREE {
+        *rest = ahead;
+        return Some((manner, Some(Over::Free)));
+    }
+    let prices = (0..rest.count()?).map(|_| {
+        let cell = Cell::of_numbers(rest.numbers()?)?;
+        Some((cell, FemtoUsd::new(rest.number().filter(|rate| *rate >= 0)?)))
+    });
+    let card = RateCard::of(prices.collect::<Option<Vec<_>>>()?).ok()?;
+    Some((manner, (!card.is_empty()).then_some(Over::Card(card))))
 }
 
 /// No window ends there.
@@ -98,6 +140,7 @@ fn write_grant(row: &mut Vec<u8>, grant: &Grant, name: impl Fn(u32) -> Arc<str>)
         grant.held_tokens,
         grant.held_nano_usd,
         grant.held_reason as i64,
+        grant.held_price.map_or(NO_PRICE, |price| price as i64),
         grant.expires_at.get(),
     ] {
         put(row, number);
@@ -151,8 +194,9 @@ pub(super) fn read(index: u32, row: &[u8], mut place: impl FnMut(&str) -> u32) -
     let mut rest = Rest(row);
     let [version, generation, state, flags, ends, tokens, nano] = rest.numbers()?;
     let [digest, serial, fingerprint, tokens_seen, nano_seen] = rest.numbers()?;
-    let state = State::kept(state).filter(|_| version == VERSION && (0..1 << 56).contains(&generation))?;
-    let kept = Kept {
+    let state = State::kept(state)
+        .filter(|_| (1..=VERSION).contains(&version) && (0..1 << 56).contains(&generation))?;
+    let mut kept = Kept {
         generation: generation as u64,
         state,
         flags: u32::try_from(flags).ok()?,
@@ -162,6 +206,7 @@ pub(super) fn read(index: u32, row: &[u8], mut place: impl FnMut(&str) -> u32) -
         digest,
         credential: [serial, fingerprint],
         seen: [tokens_seen, nano_seen],
+        tariff: Tariff::default(),
     };
     let taken = (0..rest.count()?).map(|_| {
         let [key, epoch, charged] = rest.numbers()?;
@@ -170,22 +215,31 @@ pub(super) fn read(index: u32, row: &[u8], mut place: impl FnMut(&str) -> u32) -
         (charged >= 0).then_some(Taken { key, epoch, charged })
     });
     let taken = taken.collect::<Option<Vec<_>>>()?;
+    let (manner, over) = if version == 1 { Default::default() } else { read_prices(&mut rest)? };
+    kept.tariff.manner = manner;
     let id = if rest.number()? == 0 {
         None
     } else {
         let [high, low, digest] = rest.numbers()?;
         let id = u128::from(high as u64) << 64 | u128::from(low as u64);
         let handle = Handle { index, generation: kept.generation };
-        let grant = Box::new(read_grant(&mut rest, handle, &mut place)?);
+        let grant = Box::new(read_grant(&mut rest, handle, version, &mut place)?);
         Some((id, Known { digest: digest as u64, grant }))
     };
     rest.end()?;
-    Some(Read { kept, taken, id })
+    Some(Read { kept, taken, over, id })
 }
 
-fn read_grant(rest: &mut Rest<'_>, handle: Handle, place: &mut impl FnMut(&str) -> u32) -> Option<Grant> {
+fn read_grant(
+    rest: &mut Rest<'_>,
+    handle: Handle,
+    version: i64,
+    place: &mut impl FnMut(&str) -> u32,
+) -> Option<Grant> {
     let [provider, of, model, index, from, most] = rest.numbers()?;
-    let [held_requests, held_tokens, held_nano_usd, reason, expires_at] = rest.numbers()?;
+    let [held_requests, held_tokens, held_nano_usd, reason] = rest.numbers()?;
+    let price = if version == 1 { NO_PRICE } else { rest.number()? };
+    let expires_at = rest.number()?;
     let [of, index, from] =
         [usize::try_from(of).ok()?, usize::try_from(index).ok()?, usize::try_from(from).ok()?];
     let provider = match provider {
@@ -242,6 +296,7 @@ fn read_grant(rest: &mut Rest<'_>, handle: Handle, place: &mut impl FnMut(&str) 
         held_tokens,
         held_nano_usd,
         held_reason,
+        held_price: u32::try_from(price).ok().map(PriceSource::of),
         expires_at: Millis::new(expires_at),
         beside,
     })

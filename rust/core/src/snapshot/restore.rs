@@ -9,6 +9,7 @@ use crate::error::Fault;
 use crate::period::Epoch;
 use crate::permit::{Entry, Kept, State};
 use crate::policy::edit::Editor;
+use crate::policy::prices::Over;
 use crate::policy::{Kind, Limit, Map, Window};
 use crate::sync::lock;
 use crate::units::Millis;
@@ -100,14 +101,21 @@ impl Engine {
             read.push((*index, found.ok_or_else(|| damaged("permits", (*index).into()))?));
         }
         // Nothing can fail from here on.
-        if !names.is_empty()
+        let prices = Former::of(&mut read);
+        if (!names.is_empty() || !prices.list.is_empty())
             && let Ok(mut draft) = editor.draft(&self.arena, &policy, &[], now)
         {
             let numbers: Vec<u32> = names.iter().map(|name| draft.provider_number(name)).collect();
+            // As long as the last of these permits is remembered, and some more.
+            let until = prices.until.saturating_add(policy.settings.permit_ttl_ms.saturating_mul(2));
+            let overs = draft.former_prices(prices.list, Millis::new(until));
             let (next, successors) = draft.finish(None);
             self.publish(&mut editor, next, successors);
             policy = self.policy.load();
             read.iter_mut().for_each(|(_, found)| number_providers(found, &numbers));
+            for ((_, found), place) in read.iter_mut().zip(prices.places) {
+                found.kept.tariff.over = place.map_or(0, |place| overs[place] + 1);
+            }
         }
         let ttl = policy.settings.permit_ttl_ms;
         for (index, found) in read {
@@ -174,6 +182,32 @@ impl Engine {
             }
             Some(None) => self.arena.get(place.slot).note(),
         }
+    }
+}
+
+/// The prices that permits are settled by, each once, and the place of each permit's.
+struct Former {
+    list: Vec<Over>,
+    places: Vec<Option<usize>>,
+    /// When the last of the permits ends.
+    until: i64,
+}
+
+impl Former {
+    fn of(read: &mut [(u32, Read)]) -> Former {
+        let mut former = Former { list: Vec::new(), places: Vec::with_capacity(read.len()), until: 0 };
+        let mut known: Map<Over, usize> = Map::default();
+        for (_, found) in read {
+            former.until = former.until.max(found.kept.ends);
+            let place = found.over.take().map(|over| {
+                *known.entry(over.clone()).or_insert_with(|| {
+                    former.list.push(over);
+                    former.list.len() - 1
+                })
+            });
+            former.places.push(place);
+        }
+        former
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the tests of the whole engine share: a small configuration, a world without surprises, short calls.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
 
+pub mod prices;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use limen_core::answer::{Answer, Denial, Grant, Settlement};

@@ -158,7 +158,7 @@ impl Model {
         let unknown = match self.settings.unknown_price {
             UnknownPrice::CountZero => false,
             UnknownPrice::Deny => true,
-            UnknownPrice::DenyUnderBudget => any(Kind::Budget),
+            UnknownPrice::DenyUnderBudget | UnknownPrice::DefaultPrice => any(Kind::Budget),
         };
         if ask.nano.is_none() && unknown {
             return Err(Refused::plain(Code::PriceUnknown, Some(Reason::PriceUnknown)));

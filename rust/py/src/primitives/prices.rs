@@ -165,6 +165,18 @@ impl RateCard {
     }
 }
 
+impl RateCard {
+    /// The prices.
+    pub(crate) fn card(&self) -> &pricing::RateCard {
+        &self.card
+    }
+
+    /// Whether the entry says more about prices than was taken.
+    pub(crate) fn is_in_part(&self) -> bool {
+        !self.not_taken.is_empty()
+    }
+}
+
 fn too_many(_: TooManyColumns) -> PyErr {
     fault("entry", format_args!("has more than {} thresholds and variants", pricing::MAX_COLUMNS))
 }

@@ -29,6 +29,7 @@ impl Editor {
                     Entity::ModelConfig => self.model_configs.contains_key(id),
                     Entity::ProviderKey => self.provider_keys.contains_key(id),
                     Entity::Rule => self.rules.as_ref().is_some_and(|rules| rules.has(id)),
+                    Entity::PricingOverride => self.overrides.contains_key(id),
                     Entity::Provider => true,
                 },
             };
@@ -63,7 +64,8 @@ impl Editor {
                 _ => {}
             }
             let (entity, id, there): (Entity, &str, bool) = match edit {
-                Edit::Settings(_) | Edit::Provider { .. } => continue,
+                Edit::Settings(_) | Edit::Catalogue(_) | Edit::Provider { .. } => continue,
+                Edit::PricingOverride(row) => (Entity::PricingOverride, &row.id, true),
                 Edit::Customer { id, .. } => (Entity::Customer, id, true),
                 Edit::Team { id, .. } => (Entity::Team, id, true),
                 Edit::VirtualKey(row) => (Entity::VirtualKey, &row.id, true),
@@ -86,7 +88,12 @@ fn limits_of(edit: &Edit) -> impl Iterator<Item = &LimitRow> {
         | Edit::Provider { limits, .. }
         | Edit::ModelConfig { limits, .. } => (limits, &[]),
         Edit::VirtualKey(row) => (&row.limits, &row.provider_configs),
-        Edit::Settings(_) | Edit::ProviderKey { .. } | Edit::Rule(_) | Edit::Delete { .. } => (&[], &[]),
+        Edit::Settings(_)
+        | Edit::ProviderKey { .. }
+        | Edit::Rule(_)
+        | Edit::Catalogue(_)
+        | Edit::PricingOverride(_)
+        | Edit::Delete { .. } => (&[], &[]),
     };
     own.iter().chain(configs.iter().flat_map(|config| &config.limits))
 }

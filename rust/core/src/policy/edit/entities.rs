@@ -138,6 +138,7 @@ impl Draft<'_> {
                 });
                 self.unname_provider(number);
             }
+            Entity::PricingOverride => self.delete_override(id),
             Entity::ModelConfig => {
                 let Some(at) = self.editor.model_configs.remove(id) else { return };
                 let limits = self.take_model_limits(&at);

@@ -8,6 +8,7 @@ mod check;
 mod entities;
 mod keys;
 mod limits;
+mod prices;
 mod providers;
 mod rows;
 mod rules;
@@ -18,8 +19,10 @@ use std::sync::Arc;
 use super::{Kind, Map, Models, Policy, ProviderKey, Set};
 use crate::arena::{Arena, Slot};
 use crate::error::Fault;
+use crate::policy::prices::InForce;
 use crate::routing::rules::RuleSet;
 use crate::units::Millis;
+use prices::Former;
 pub use rows::{CredentialRow, Edit, Entity, KeyRow, LimitRow, NEVER, ProviderConfigRow};
 
 /// Whose a limit is, for finding it by its id.
@@ -60,6 +63,11 @@ pub(crate) struct Editor {
     longest_ttl_ms: i64,
     /// Limits that are gone, by number and kind: taken by whoever has asked for the edits.
     pub(crate) gone: Vec<(i64, Kind)>,
+    overrides: Map<Box<str>, Arc<InForce>>,
+    next_override: u32,
+    next_catalogue: u32,
+    /// Prices that left force. From this instant on no permit settles by them any more.
+    former: VecDeque<(Millis, Former)>,
 }
 
 /// The next policy in the making.
@@ -70,6 +78,9 @@ pub(crate) struct Draft<'a> {
     now: Millis,
     retired: Vec<Slot>,
     succeeded: Vec<(Slot, Slot)>,
+    former: Vec<Former>,
+    /// Whether any edit is about prices.
+    reprice: bool,
 }
 
 impl Editor {
@@ -99,8 +110,16 @@ impl Editor {
         self.check(edits)?;
         let mut policy = policy.clone();
         policy.version += 1;
-        let mut draft =
-            Draft { editor: self, arena, policy, now, retired: Vec::new(), succeeded: Vec::new() };
+        let mut draft = Draft {
+            editor: self,
+            arena,
+            policy,
+            now,
+            retired: Vec::new(),
+            succeeded: Vec::new(),
+            former: Vec::new(),
+            reprice: false,
+        };
         for edit in edits {
             draft.make(edit);
         }
@@ -113,10 +132,11 @@ impl Draft<'_> {
     /// Hand the policy over with what has to follow its publication.
     /// Of the sealed counters that are due the `unfollowed` are let go and the others kept as long again; None where
     /// that is not known.
-    pub(crate) fn finish(self, unfollowed: Option<&Set<Slot>>) -> (Arc<Policy>, Vec<Slot>) {
-        let Draft { editor, arena, policy, now, mut retired, succeeded } = self;
-        let kept_for = editor.longest_ttl_ms.max(policy.settings.permit_ttl_ms).saturating_mul(2);
-        let until = Millis::new(now.get().saturating_add(kept_for));
+    pub(crate) fn finish(mut self, unfollowed: Option<&Set<Slot>>) -> (Arc<Policy>, Vec<Slot>) {
+        let kept_for = self.editor.longest_ttl_ms.max(self.policy.settings.permit_ttl_ms).saturating_mul(2);
+        let until = Millis::new(self.now.get().saturating_add(kept_for));
+        self.reprice(until);
+        let Draft { editor, arena, policy, now, mut retired, succeeded, .. } = self;
         if let Some(unfollowed) = unfollowed {
             for _ in 0..editor.due(now).len() {
                 let Some((_, slot)) = editor.superseded.pop_front() else { break };
@@ -159,6 +179,8 @@ impl Draft<'_> {
                 self.model_config(id, model, provider.as_deref(), limits);
             }
             Edit::Rule(_) => {}
+            Edit::Catalogue(catalogue) => self.catalogue(catalogue),
+            Edit::PricingOverride(row) => self.price_override(row),
             Edit::Delete { entity, id } => self.delete(*entity, id),
         }
     }

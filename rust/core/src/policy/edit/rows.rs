@@ -1,7 +1,10 @@
 //! What an edit says: entities and their limits as they are wanted.
 
+use std::sync::Arc;
+
 use crate::period::Duration;
 use crate::policy::{Kind, Settings, Window};
+use crate::pricing::{Catalogue, OverrideRow};
 use crate::routing::rules::RuleRow;
 use crate::units::Millis;
 
@@ -147,6 +150,10 @@ pub enum Edit {
     },
     /// A routing rule.
     Rule(Box<RuleRow>),
+    /// All base rows of prices, in the place of those before.
+    Catalogue(Arc<Catalogue>),
+    /// Other prices for some calls.
+    PricingOverride(Box<OverrideRow>),
     /// The end of an entity.
     Delete {
         /// What it is.
@@ -173,4 +180,6 @@ pub enum Entity {
     ModelConfig,
     /// A routing rule.
     Rule,
+    /// A pricing override.
+    PricingOverride,
 }
