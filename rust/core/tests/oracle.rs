@@ -11,6 +11,7 @@ mod twin;
 use model::permits::Said;
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_oneof, proptest};
 use proptest::test_runner::FileFailurePersistence;
+use twin::rules::op_with_rules;
 use twin::traffic::{op, start};
 use twin::{Op, Twin};
 
@@ -27,6 +28,18 @@ fn modest(op: Op) -> Op {
         Op::Update { permit, said: what } => Op::Update { permit, said: said(what) },
         op => op,
     }
+}
+
+/// The configuration is durable at once, usage is not: see the rows below.
+fn is_edit(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::EditLimits { .. }
+            | Op::EditKey { .. }
+            | Op::DeleteKey(_)
+            | Op::DeleteModelConfig(_)
+            | Op::EditRule { .. }
+    )
 }
 
 fn ops_with_crashes() -> impl Strategy<Value = Vec<Op>> {
@@ -56,17 +69,21 @@ proptest! {
     }
 
     #[test]
+    fn rules_bind_as_the_model_says(start in start(), ops in prop::collection::vec(op_with_rules(), 1..60)) {
+        let mut twin = Twin::new(start);
+        for op in ops {
+            twin.play(op);
+        }
+    }
+
+    #[test]
     fn what_was_flushed_goes_on_after_a_crash(start in start(), ops in ops_with_crashes()) {
         let mut twin = Twin::new(start);
         twin.play(Op::Flush);
         for op in ops {
-            let edit = matches!(
-                op,
-                Op::EditLimits { .. } | Op::EditKey { .. } | Op::DeleteKey(_) | Op::DeleteModelConfig(_)
-            );
+            let edit = is_edit(&op);
             twin.play(op);
             if edit {
-                // The configuration is durable at once, usage is not: see the rows below.
                 twin.play(Op::Flush);
             }
         }

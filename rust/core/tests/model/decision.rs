@@ -118,7 +118,7 @@ impl Model {
     }
 
     /// Every limit that applies, in rank order.
-    fn chain(&self, ask: &Ask, key: Option<(&String, &Key)>, provider: &str) -> Vec<Number> {
+    pub(super) fn chain(&self, ask: &Ask, key: Option<(&String, &Key)>, provider: &str) -> Vec<Number> {
         let mut owners = Vec::new();
         if let Some((name, key)) = key {
             let configs = key.configs.iter().filter(|config| config.provider == provider);

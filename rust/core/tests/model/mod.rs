@@ -8,12 +8,14 @@ pub mod calendar;
 pub mod counter;
 pub mod decision;
 pub mod permits;
+pub mod rules;
 
 use std::collections::BTreeMap;
 
 use counter::{Counter, Shape};
 use limen_core::policy::{Kind, Level, Settings};
 use permits::Permit;
+use rules::Rule;
 
 /// Who has limits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +111,8 @@ pub struct Model {
     /// The limits that exist, in the order of their kinds.
     pub limits: BTreeMap<Owner, Vec<Number>>,
     pub permits: Vec<Permit>,
+    /// In the order in which they are asked.
+    pub rules: BTreeMap<usize, Rule>,
 }
 
 impl Model {
@@ -121,6 +125,7 @@ impl Model {
             counters: Vec::new(),
             limits: BTreeMap::new(),
             permits: Vec::new(),
+            rules: BTreeMap::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use limen_core::error::Code;
 use limen_core::request::{Amounts, Asked, Caller, Request, RequestType};
 use limen_core::units::{Millis, NanoUsd};
 
+use super::rules::{one_target, same_rule};
 use crate::common::Still;
 use crate::model::decision::{Allowed, Refused, Verdict, Violation};
 use crate::model::{self, Ask, Model};
@@ -70,11 +71,20 @@ pub(super) fn compare(
     now: i64,
     answer: &Answer,
 ) -> Option<Allowed> {
+    let ruled = if model.passes_identity(ask) { model.ruled(ask, now) } else { None };
+    let (asked, rule) = match &ruled {
+        Some((asked, place)) => (asked, Some((*place, model.rules[place]))),
+        None => (ask, None),
+    };
+    if let Answer::Permit(grant) = answer {
+        same_rule(grant, rule);
+    }
+    let ask = asked;
     match (answer, model.decide(ask, now)) {
         (Answer::Permit(grant), Verdict::Sure(Ok(given))) => Some(same_grant(engine, ask, grant, given)),
         (Answer::Denial(denial), Verdict::Sure(Err(refused))) => {
             same_refusal(denial, &refused);
-            assert!(denial.excluded.is_empty(), "there was but one target");
+            one_target(denial, &ask.provider, &ask.model, rule.is_some());
             None
         }
         (Answer::Permit(grant), Verdict::Drawn { drawn, standby, .. }) => {

@@ -40,8 +40,13 @@ pub fn keep(rows: &mut BTreeMap<(u8, String), Edit>, edits: &[Edit]) {
             Edit::Provider { name, .. } => (2, name),
             Edit::VirtualKey(row) => (3, &row.id),
             Edit::ModelConfig { id, .. } => (4, id),
+            Edit::Rule(row) => (5, &row.id),
             Edit::Delete { entity, id } => {
-                let rank = if *entity == Entity::VirtualKey { 3 } else { 4 };
+                let rank = match entity {
+                    Entity::VirtualKey => 3,
+                    Entity::Rule => 5,
+                    _ => 4,
+                };
                 rows.remove(&(rank, id.to_string()));
                 continue;
             }
