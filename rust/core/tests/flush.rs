@@ -150,6 +150,18 @@ fn what_is_held_after_a_crash_is_what_permits_that_are_known_hold() {
 }
 
 #[test]
+fn no_more_permits_are_open_after_a_crash_than_may_be() {
+    let mut stored = Stored::with(Settings { max_open_permits: 5, ..settings() }, &one("1h", Window::Fixed));
+    for now in 0..3 {
+        stored.ask(1, now).expect("room");
+    }
+    stored.flush_twice(4);
+    stored.crash(5);
+    let opened = (0..9).filter(|_| stored.ask(1, 6).is_some()).count();
+    assert_eq!((opened, stored.engine.open_permits()), (2, 5));
+}
+
+#[test]
 fn a_permit_that_was_closed_before_the_crash_answers_as_it_did() {
     let mut stored = Stored::new(&one("1h", Window::Fixed));
     let permits: Vec<Handle> = (0..3).map(|_| stored.ask(10, 1).expect("room")).collect();

@@ -159,14 +159,14 @@ impl Stripe {
         })
     }
 
-    /// Have a record of this number, whatever the bound is.
+    /// Have a record of this number, whatever the bound is, and none beyond it: who finds one takes it without asking the
+    /// budget.
     pub(super) fn reach(&self, number: u32, budget: &AtomicI64) {
         let _growing = lock(&self.growing);
         let length = self.length.load(Ordering::Relaxed);
         if number >= length {
-            let more = (number + 1 - length).next_multiple_of(FIRST_CHUNK);
-            budget.fetch_sub(i64::from(more), Ordering::Relaxed);
-            self.length.store(length + more, Ordering::SeqCst);
+            budget.fetch_sub(i64::from(number + 1 - length), Ordering::Relaxed);
+            self.length.store(number + 1, Ordering::SeqCst);
         }
     }
 
