@@ -147,6 +147,26 @@ def test_of_two_that_close_an_engine_both_wait_for_the_last_flush(kept: Kept) ->
     assert kept.counts(key) == [(7, 0), (1, 0), (250_000_000, 0)]
 
 
+def test_another_time_between_flushes_is_in_force_at_once(kept: Kept, tmp_path: Path) -> None:
+    """The thread sleeps for an hour when it is told."""
+    flusher, written = kept.engine._flusher, threading.Event()
+    write = flusher._write
+
+    def writing(*words: Any) -> None:
+        write(*words)
+        written.set()
+
+    flusher._write = writing
+    key = kept.key(**LIMITS)
+    file = tmp_path / "policy.json"
+    file.write_text('{"settings": {"usage_flush_ms": 10}}')
+    kept.engine.load(file)
+    for _ in range(2):
+        written.clear()
+        spend(kept, key)
+        assert written.wait(PATIENCE_S)
+
+
 ROUNDS = 20
 
 

@@ -271,6 +271,8 @@ class Engine(_core.Engine):
             draft.publish()
             self._settings = loading.settings
             self._book.secret_env = frozenset(loading.settings.secret_env)
+        if self._flusher is not None:
+            self._flusher.wake()
         return report
 
     def load_prices(self, source: str | os.PathLike[str] | None = None) -> CatalogReport:

@@ -49,6 +49,10 @@ class Flusher:
             self._asked.put(asked)
         asked.result()
 
+    def wake(self) -> None:
+        """How often is another by now: not to be found when the old time is over."""
+        self._asked.put(Future())
+
     def stop(self) -> None:
         """What was asked for is done, and nothing after it. Twice is once."""
         with self._stopping:
