@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 import limen
-from house import HOUR, START, House
+from house import HOUR, START, House, refused
 from routing_doors import admit, bind, evaluate
 
 ALL = {"weight": 1, "allowed_models": ["*"]}
@@ -324,6 +325,70 @@ def test_nobody_s_requests_are_bound_by_rules_of_all() -> None:
     house.engine.provider_keys.update(made.key_id, {"enabled": False})
     assert inner.admit(None, "m").code == "provider_blocked"
     assert inner.admit(None, None, mcp_tool="a/b").rule_id is None
+
+
+FAULTS: list[tuple[str, dict[str, Any], int, str, str | None]] = [
+    ("nobody", {}, 401, "virtual_key_required", None),
+    ("an unknown value", {"virtual_key": "sk-bf-nobody"}, 401, "virtual_key_not_found", None),
+    ("an unknown id", {"virtual_key_id": "nobody"}, 404, "not_found", "virtual_key_id"),
+    (
+        "a value and an id",
+        {"virtual_key": "x", "virtual_key_id": "y"},
+        400,
+        "invalid_request",
+        "virtual_key_id",
+    ),
+    ("a blocked key", {"virtual_key_id": "BLOCKED"}, 403, "virtual_key_blocked", None),
+    ("no model and no tool", {"virtual_key_id": "KEY", "model": None}, 400, "invalid_request", "model"),
+    (
+        "a header that is no text",
+        {"virtual_key_id": "KEY", "headers": {"a": 1}},
+        400,
+        "invalid_request",
+        "headers",
+    ),
+    ("an unknown word", {"virtual_key_id": "KEY", "modle": "m"}, 400, "invalid_request", "modle"),
+    (
+        "an unknown type",
+        {"virtual_key_id": "KEY", "request_type": "x"},
+        400,
+        "invalid_request",
+        "request_type",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", FAULTS, ids=lambda row: row[0])
+def test_what_cannot_be_evaluated_is_refused(row: Any, way: str) -> None:
+    _, body, status, code, param = row
+    house = House()
+    ids = {"KEY": three(house).id, "BLOCKED": three(house, is_active=False).id}
+    bind(house, "true")
+    body = {"model": "m", **body}
+    if body.get("virtual_key_id") in ids:
+        body["virtual_key_id"] = ids[body["virtual_key_id"]]
+    if way == "http":
+        path = "/api/governance/routing-rules/evaluate"
+        reply = house.engine.send("POST", path, json.dumps(body).encode())
+        assert (reply.status, reply.code) == (status, code)
+        assert (reply.param or "").startswith(param or "")
+        return
+    if "virtual_key_id" in body and (status == 404 or "virtual_key" in body or "modle" in body):
+        pytest.skip("what only a body can say")
+    known = house.engine.handle(id=body.pop("virtual_key_id")) if "virtual_key_id" in body else None
+    key = body.pop("virtual_key", known)
+    refused(lambda: house.engine.evaluate(key, body.pop("model"), **body), code)
+
+
+def test_a_tool_alone_meets_no_rule() -> None:
+    house = House()
+    key = three(house, mcp_configs=[{"mcp_client_name": "a", "tools_to_execute": ["*"]}])
+    rule = bind(house, "true")
+    told = evaluate(house.engine, key, model=None, mcp_tool="a/b")
+    assert (told["matched"], told["steps"]) == (False, [])
+    assert house.engine.admit(key.value, None, mcp_tool="a/b").rule_id is None
+    assert house.engine.routing_rules.get(rule.id).health.matches == 0
+    assert admit(house.engine, key, model="m", mcp_tool="a/b")["rule_id"] == rule.id
 
 
 def test_health_is_live_and_outlives_edits_of_all_but_the_expression() -> None:
