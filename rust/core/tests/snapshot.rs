@@ -41,6 +41,23 @@ fn total(engine: &Engine, now: i64) -> i64 {
 }
 
 #[test]
+fn an_image_of_what_an_engine_has_counted_itself_changes_nothing() {
+    for kind in [Kind::Tokens, Kind::Requests, Kind::Budget] {
+        for window in [Window::Fixed, Window::Sliding] {
+            let engine = begun(0, &[key("k", vec![limit("r", kind, 100, "1m", window)])]);
+            let asked = request(handle(&engine, "k"), "p", "m", amounts(Some(3), Some(3)));
+            let permit = admit(&engine, &asked, 1).expect("room").handle;
+            common::settle(&engine, permit, 3, 3, 2).expect("an open permit");
+            let before = reading(&engine, "r", kind, 3);
+            for _ in 0..2 {
+                assert_eq!(restore(&engine, &engine.snapshot(Millis::new(3)), 3), (1, 0));
+                assert_eq!(reading(&engine, "r", kind, 3), before, "{kind:?} {window:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_sliding_counter_comes_back_slot_by_slot() {
     let edits = [tokens(100, "1m", Window::Sliding)];
     let before = begun(0, &edits);

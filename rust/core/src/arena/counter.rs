@@ -158,18 +158,18 @@ impl<'a> Counter<'a> {
     }
 
     /// Let at least as much be used as the same counter had counted elsewhere, in the same windows; what is held here
-    /// is beside it, since it may be given back. No edit comes in between.
-    pub(crate) fn raise(&self, pieces: &[(Millis, i64)], now: Millis) {
+    /// is beside it, since it may be given back: of requests nothing is. No edit comes in between.
+    pub(crate) fn raise(&self, kind: Kind, pieces: &[(Millis, i64)], now: Millis) {
         self.look();
         if self.is_sliding() {
-            let owed = self.sliding().raise(pieces, now);
+            let owed = self.sliding().raise(kind != Kind::Requests, pieces, now);
             self.owe(owed, now);
             return self.note();
         }
         for &(start, taken) in pieces {
             // The other counter may have been ahead of this clock.
             let now = now.max(start);
-            let reading = self.fixed().read(now);
+            let reading = self.read_as(kind, now);
             if reading.start == start {
                 self.charge(taken.saturating_sub(reading.used), now);
             }

@@ -100,7 +100,7 @@ impl Engine {
             let counter = self.arena.get(slot);
             let as_it_was = (name.window, name.per) == (entry.place.4, entry.place.5);
             if as_it_was {
-                counter.raise(&entry.pieces, now);
+                counter.raise(name.kind, &entry.pieces, now);
             } else {
                 counter.charge(entry.counting(now), now);
             }

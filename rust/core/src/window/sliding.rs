@@ -298,8 +298,9 @@ impl Sliding<'_> {
         taken.map(|(q, slot)| (self.ring.start(Epoch::from_raw(q)), slot.total)).collect()
     }
 
-    /// Let at least as much be used in each sub-window that still counts as `pieces` says of it. What a sealed head owes.
-    pub(crate) fn raise(&self, pieces: &[(Millis, i64)], now: Millis) -> i64 {
+    /// Let at least as much be used in each sub-window that still counts as `pieces` says of it; `holds`: what is taken here
+    /// and not used is beside it. What a sealed head owes.
+    pub(crate) fn raise(&self, holds: bool, pieces: &[(Millis, i64)], now: Millis) -> i64 {
         let newest = pieces.iter().map(|(start, _)| *start).fold(now, Millis::max);
         let mut owed = self.advance(newest);
         for &(start, taken) in pieces {
@@ -309,7 +310,8 @@ impl Sliding<'_> {
             }
             let slot = Slot::unpack(self.slots[self.ring.place(index)].load());
             let there = slot.tag == index as u64 & TAG_MASK && slot.state == State::Open;
-            let missing = taken.min(SLOT_MAX) - if there { slot.used } else { 0 };
+            let used = if holds { slot.used } else { slot.total };
+            let missing = taken.min(SLOT_MAX) - if there { used } else { 0 };
             if missing > 0 {
                 // As a take: the head first.
                 owed += self.add_to_head(missing) + self.add_to_slot(index, missing);
