@@ -6,6 +6,7 @@
 pub mod credentials;
 pub(crate) mod current;
 pub mod edit;
+pub(crate) mod names;
 pub(crate) mod prices;
 mod table;
 

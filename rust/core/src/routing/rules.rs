@@ -14,6 +14,7 @@ use super::sampler::Sampler;
 use super::target::Lots;
 use crate::answer::Ruling;
 use crate::policy::Map;
+use crate::policy::names::Names;
 use crate::units::Millis;
 
 /// Whose requests a rule is for. Narrow scopes come first.
@@ -274,12 +275,12 @@ impl<'a> Iterator for About<'a> {
 /// Every rule. An edit makes the next set, which shares the scopes that it does not touch.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
-    virtual_keys: Map<Box<str>, Arc<Ordered>>,
-    teams: Map<Box<str>, Arc<Ordered>>,
-    customers: Map<Box<str>, Arc<Ordered>>,
+    virtual_keys: Names<Arc<Ordered>>,
+    teams: Names<Arc<Ordered>>,
+    customers: Names<Arc<Ordered>>,
     global: Arc<Ordered>,
     /// Where each rule is, by its id.
-    scopes: Map<Box<str>, Scope>,
+    scopes: Names<Scope>,
 }
 
 impl RuleSet {
@@ -292,13 +293,13 @@ impl RuleSet {
         let mut touched: Map<Scope, Map<Box<str>, Arc<Rule>>> = Map::default();
         let mut next = self.clone();
         for id in gone {
-            if let Some(scope) = next.scopes.remove(*id) {
+            if let Some(scope) = next.scopes.set(id, None) {
                 self.open(&mut touched, &scope).remove(*id);
             }
         }
         for (number, row) in rows.into_iter().enumerate() {
             let (id, scope) = (row.id.clone(), row.scope.clone());
-            let before = next.scopes.insert(id.clone(), scope.clone());
+            let before = next.scopes.set(&id, Some(scope.clone()));
             let old = before.and_then(|before| self.open(&mut touched, &before).remove(&id));
             let rule = match old {
                 Some(old) if old.row.expression == row.expression => {
@@ -338,11 +339,7 @@ impl RuleSet {
                 return;
             }
         };
-        if ordered.rules.is_empty() {
-            scopes.remove(&id);
-        } else {
-            scopes.insert(id, Arc::new(ordered));
-        }
+        scopes.set(&id, (!ordered.rules.is_empty()).then(|| Arc::new(ordered)));
     }
 
     fn of(&self, scope: &Scope) -> Option<&Arc<Ordered>> {
@@ -420,7 +417,7 @@ impl RuleSet {
 
     /// Whether there is a rule of this id.
     pub(crate) fn has(&self, id: &str) -> bool {
-        self.scopes.contains_key(id)
+        self.scopes.get(id).is_some()
     }
 
     /// Whether there is no rule.
