@@ -19,7 +19,7 @@ import limen
 from furnished import SECRET, Furnished
 from house import START, refused
 from limen.resources.records import KINDS, unpack
-from limen.resources.rows import CORE_KINDS, core_row
+from limen.resources.rows import core_row
 from limen.store import copies
 from test_cli import policy, run, serving
 from test_store_refused import at, cut, flip, image, sql
@@ -312,18 +312,11 @@ def rows(store: Path) -> list[Any]:
     for put in copies.read(str(store)).records:
         assert put.data is not None
         record = unpack(put.kind, put.data)
-        row = core_row(put.kind, record, None) if put.kind in CORE_KINDS else vars_of(record)
+        row = core_row(put.kind, record, None)
         if put.kind == "virtual_key":
             row["sha256"] = record.sha256
         found.append((put.kind, put.id, nameless(row)))
     return sorted(found, key=lambda item: item[:2])
-
-
-MADE = {"row", "created", "updated", "origin"}
-
-
-def vars_of(record: Any) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__struct_fields__ if name not in MADE}
 
 
 def nameless(value: Any) -> Any:
