@@ -333,7 +333,16 @@ def test_a_file_is_refused_with_the_place_of_each_fault(
 
 
 COMMANDS = ["", "serve", "check", "schema", "openapi", "version", "doctor", "backup", "export", "usage"]
-COMMANDS += ["keys", "keys create", "keys list", "keys rotate", "keys disable", "import", "import bifrost"]
+COMMANDS += [
+    "keys",
+    "keys create",
+    "keys list",
+    "keys rotate",
+    "keys disable",
+    "import",
+    "import bifrost",
+    "explain",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -211,9 +211,19 @@ def test_what_an_extra_brings_is_used(extra: str) -> None:
 
 LAYERS = [
     {"errors", "secret", "bodies", "actor", "answers", "reports"},
-    {"model", "evaluation", "wire", "resources", "settings", "gateway", "demo", "pricing_catalog"},
+    {
+        "model",
+        "evaluation",
+        "explanation",
+        "wire",
+        "resources",
+        "settings",
+        "gateway",
+        "demo",
+        "pricing_catalog",
+    },
     {"store"},
-    {"engine"},
+    {"engine", "explaining"},
     {"http", "importing"},
     {"cli", "commands"},
 ]

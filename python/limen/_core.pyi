@@ -455,6 +455,10 @@ class Engine:
     def read(self, limits: Sequence[tuple[str, str]]) -> list[tuple[int, int, int, int]]:
         """For each (limit_id, kind): used, held, start of the current window, its end (both in ms)."""
 
+    def trace_price(
+        self, ids: tuple[str | None, str | None, str | None], model: str, request_type: str, usage: Any
+    ) -> dict[str, Any]: ...
+    def trace_limits(self, permit: Permit) -> list[tuple[str, str, str, Any, int, int, int, int]]: ...
     def trace_rules(
         self, request: Mapping[str, Any]
     ) -> tuple[dict[str, Any], list[tuple[str, str, str]], Permit | Denial | None]:

@@ -24,6 +24,7 @@ except ImportError:
 
 import limen
 from limen.commands.common import CANNOT_START, EXIT_CODES, FILE, WRONG, end, print_json
+from limen.commands.explain import explain
 from limen.commands.importing import import_
 from limen.commands.keys import keys
 from limen.commands.store import backup, doctor, export
@@ -43,6 +44,7 @@ Try it:
   limen serve --config policy.json --db limen.db
   limen keys create bot --provider openai
   limen usage                     how full every limit is
+  limen explain gpt-4o prompt_tokens=812 --url http://127.0.0.1:8080
   limen backup limen.db copy.db   while it runs
 """
     + EXIT_CODES
@@ -267,5 +269,5 @@ def _refuse_workers(workers: int) -> None:
         )
 
 
-for _command in (keys, usage, doctor, backup, export, import_):
+for _command in (keys, usage, explain, doctor, backup, export, import_):
     main.add_command(_command)

@@ -21,6 +21,7 @@ from limen import _core
 from limen.actor import acting_as
 from limen.errors import InvalidError, LimenError, fault
 from limen.evaluation import RuleEvaluation
+from limen.explanation import Explanation
 from limen.model import ListUsageResponse, LoadReport, VirtualKeyQuotaResponse
 from limen.reports import CatalogReport
 from limen.resources.audit import Audit
@@ -348,6 +349,40 @@ class Engine(_core.Engine):
         # Rules have their names here: none may come or go between the core's answer and these.
         with self._book.reading():
             return self.routing_rules.evaluation(*self.trace_rules(request))
+
+    def explain(
+        self,
+        key: str | _core.Handle | None,
+        model: str | None,
+        input_tokens: int = 0,
+        max_output_tokens: int | None = None,
+        *,
+        provider: str | None = None,
+        request_type: str = "chat_completion",
+        tokens: int | None = None,
+        cost_usd: Decimal | float | None = None,
+        usage: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        mcp_tool: str | None = None,
+        fallbacks: Sequence[str] | None = None,
+        sticky: str | None = None,
+        id: str | None = None,
+        now_ms: int | None = None,
+        **words: Any,
+    ) -> Explanation:
+        """What `admit` would answer, and why: rules, candidates, limits, and each line of the price.
+
+        The arguments and faults of `admit`. What is priced are the usage words given beside them, such as
+        prompt_tokens; without any, what is expected: `usage`, or the amounts. Takes nothing.
+        """
+        # Imported here: most programs explain nothing.
+        from limen.explaining import explain
+
+        beside = ("self", "words", "beside", "explain")
+        request = {word: value for word, value in locals().items() if word not in beside}
+        with self._book.reading():
+            return explain(self, request, words)
 
     def usage(self, **filters: Any) -> ListUsageResponse:
         """What was used of every limit, period by period: `history.list` with its `filters`."""

@@ -69,6 +69,7 @@ ADMIN: dict[tuple[str, str], Any] = {
     ("GET", f"{GOVERNANCE}/routing-rules"): None,
     ("POST", f"{GOVERNANCE}/routing-rules"): RULE,
     ("POST", f"{GOVERNANCE}/routing-rules/evaluate"): ASK,
+    ("POST", f"{GOVERNANCE}/pricing/explain"): ASK,
     ("GET", f"{GOVERNANCE}/routing-rules/{{id}}"): None,
     ("PUT", f"{GOVERNANCE}/routing-rules/{{id}}"): {"priority": 7},
     ("DELETE", f"{GOVERNANCE}/routing-rules/{{id}}"): None,
@@ -139,7 +140,8 @@ def known(template: str) -> set[str]:
 
 def test_the_rows_are_the_routes() -> None:
     assert {(method, path) for path, methods in served().items() for method in methods} == set(ROWS)
-    others = {("GET", admin.QUOTA), ("GET", admin.METRICS), ("POST", admin.EVALUATE)}
+    others = {("GET", admin.QUOTA), ("GET", admin.METRICS)}
+    others |= {("POST", admin.EVALUATE), ("POST", admin.EXPLAIN)}
     assert {(row.method, row.path) for row in admin.ROWS} | others == set(ADMIN)
 
 
@@ -164,7 +166,8 @@ def test_an_admin_route_answers(bench: Bench, method: str, path: str) -> None:
     reply = bench.ask(method, bench.path(path), ADMIN[method, path], **headers)
     assert reply.status == (201 if ADMIN[method, path] is OVERRIDE else 200), reply.content
     if method in ("POST", "PUT", "DELETE"):
-        assert reply.body["matched" if path == admin.EVALUATE else "message"] is not None
+        word = {admin.EVALUATE: "matched", admin.EXPLAIN: "cost_usd"}.get(path, "message")
+        assert reply.body[word] is not None
     if method == "GET":
         head = bench.ask("HEAD", bench.path(path), **headers)
         assert (head.status, head.headers) == (200, reply.headers)

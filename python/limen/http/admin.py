@@ -82,8 +82,10 @@ ROWS: Final = (
     Row("GET", "/api/keys", "provider_keys", "bare"),
 )
 _ASKS: Final = calls.decoder(calls.Ask)
+_EXPLAINS: Final = calls.decoder(calls.Explain)
 QUOTA: Final = f"{_GOVERNANCE}/virtual-keys/quota"
 EVALUATE: Final = f"{_GOVERNANCE}/routing-rules/evaluate"
+EXPLAIN: Final = f"{_GOVERNANCE}/pricing/explain"
 METRICS: Final = "/metrics"
 METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -111,6 +113,7 @@ def routes(engine: "Engine") -> Node[Route]:
     for row in ROWS:
         tree.add(row.path, row.method, Route(_route(engine, row)))
     tree.add(EVALUATE, "POST", Route(partial(_evaluate, engine)))
+    tree.add(EXPLAIN, "POST", Route(partial(_explain, engine)))
     tree.add(QUOTA, "GET", Route(partial(_quota, engine), "holder"))
     tree.add(
         METRICS,
@@ -233,16 +236,30 @@ def _told(row: Row, resource: Any, answer: Any, tag: str | None) -> Answer:
 def _evaluate(engine: "Engine", asked: Asked) -> Answer:
     no_filters(asked.query)
     ask = calls.read(_ASKS, asked.body)
-    key: str | Handle | None = ask.virtual_key or None
-    if ask.virtual_key_id is not None:
-        if ask.virtual_key is not None:
-            raise fault("invalid_request", "excludes virtual_key", "virtual_key_id")
-        try:
-            key = engine.handle(id=ask.virtual_key_id)
-        except NotFoundError:
-            raise fault("not_found", "there is no virtual key with this id", "virtual_key_id") from None
     request = {"model": None, **calls.given(ask)}
-    return entity_answer(200, engine.evaluate(key, **request))
+    return entity_answer(200, engine.evaluate(_asking(engine, ask), **request))
+
+
+def _explain(engine: "Engine", asked: Asked) -> Answer:
+    no_filters(asked.query)
+    ask = calls.read(_EXPLAINS, asked.body)
+    key = _asking(engine, ask)
+    if ask.model is None:
+        raise fault("invalid_request", "is missing", "model")
+    request, words = calls.explained(ask)
+    return entity_answer(200, engine.explain(key, **request, **words).price)
+
+
+def _asking(engine: "Engine", ask: calls.Ask) -> "str | Handle | None":
+    """The virtual key that a sample request is of."""
+    if ask.virtual_key_id is None:
+        return ask.virtual_key or None
+    if ask.virtual_key is not None:
+        raise fault("invalid_request", "excludes virtual_key", "virtual_key_id")
+    try:
+        return engine.handle(id=ask.virtual_key_id)
+    except NotFoundError:
+        raise fault("not_found", "there is no virtual key with this id", "virtual_key_id") from None
 
 
 def _quota(engine: "Engine", asked: Asked) -> Answer:

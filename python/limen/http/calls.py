@@ -6,7 +6,7 @@ Decimal, never as a float, and `1.0` is 1 where a whole number is meant. A fault
 
 import re
 from decimal import Decimal
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -84,6 +84,20 @@ class UsageWords(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults
     reported_cost_usd: Any = None
     tokens: Any = None
     cost_usd: Any = None
+
+
+_WORDS: Final = [word for word in UsageWords.__struct_fields__ if word not in Ask.__struct_fields__]
+_KINDS: Final = get_type_hints(UsageWords)
+Explain: Final[Any] = msgspec.defstruct(
+    "Explain",
+    [(word, _KINDS[word], None) for word in _WORDS],
+    bases=(Ask,),
+    namespace={"__doc__": "What would this request cost? The body of admit, and usage words to price."},
+    module=__name__,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+)
 
 
 class Settle(UsageWords, kw_only=True):
@@ -201,6 +215,13 @@ def given(call: Ask) -> dict[str, Any]:
         usage = {name: value for name, value in call.usage.items() if value is not None}
         taken["usage"] = words(usage, "usage.")
     return taken
+
+
+def explained(call: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The request, and the usage words beside it."""
+    request = given(call)
+    beside = words({word: request.pop(word) for word in _WORDS if word in request})
+    return request, beside
 
 
 def whole_request(call: Ask) -> tuple[Any, ...] | None:

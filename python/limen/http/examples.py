@@ -49,6 +49,13 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "UpdateProviderKeyRequest": {"enabled": False},
     "ResetRequest": {"reason": "a test ran wild"},
     "CreditRequest": {"amount": 12.5, "reason": "refunded by the provider"},
+    "Explain": {
+        "model": "gpt-4o",
+        "provider": "openai",
+        "prompt_tokens": 812,
+        "completion_tokens": 233,
+        "batch": True,
+    },
     "Ask": {"virtual_key": "sk-bf-a-virtual-key", "model": "openai/gpt-4o", "input_tokens": 812},
     "Settle": {"permit": "pmt_of_an_admit", "prompt_tokens": 812, "completion_tokens": 233},
     "Update": {"permit": "pmt_of_an_admit", "prompt_tokens": 812, "completion_tokens": 40},

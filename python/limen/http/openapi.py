@@ -16,6 +16,7 @@ from limen import __version__, model
 from limen.bodies import OverrideScope, RuleScope
 from limen.errors import TABLE
 from limen.evaluation import RuleEvaluation
+from limen.explanation import PriceExplanation
 from limen.http import admin, calls, described
 from limen.http.examples import EXAMPLES
 from limen.http.typed import DECISIONS, RESOURCES, Typed
@@ -73,7 +74,7 @@ def _tidy(node: Any) -> Any:
 
 def _components() -> Schema:
     structs = {described.Error, described.HealthState, described.Version, model.VirtualKeyQuotaResponse}
-    structs.add(RuleEvaluation)
+    structs |= {RuleEvaluation, PriceExplanation, calls.Explain}
     structs |= set(admin.ACTIONS.values())
     for body, answer, _ in DECISIONS.values():
         structs |= {body, answer}
@@ -271,6 +272,22 @@ def _others() -> Iterator[tuple[str, str, Schema]]:
             "requestBody": _request(calls.Ask),
             "responses": {
                 "200": _json(_ref(RuleEvaluation), "The rules that were looked at."),
+                **_errors(*_ALWAYS, *_ADMINS, *_BODY, 403, 404),
+            },
+        },
+    )
+    yield (
+        admin.EXPLAIN,
+        "post",
+        {
+            "operationId": "explain_price",
+            "summary": "What a request would cost, line by line, and why; takes nothing",
+            "tags": ["pricing-overrides"],
+            "security": _ADMIN,
+            "parameters": [memory],
+            "requestBody": _request(calls.Explain),
+            "responses": {
+                "200": _json(_ref(PriceExplanation), "The price, and what it is made of."),
                 **_errors(*_ALWAYS, *_ADMINS, *_BODY, 403, 404),
             },
         },

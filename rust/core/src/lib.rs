@@ -12,6 +12,7 @@ pub mod budget;
 mod decide;
 pub mod engine;
 pub mod error;
+pub mod explain;
 pub mod history;
 mod ids;
 mod mark;

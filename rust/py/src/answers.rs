@@ -156,6 +156,11 @@ impl Permit {
         Ok(())
     }
 
+    /// What was granted.
+    pub(crate) fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
     /// The engine that gave it, and its number there.
     pub(crate) fn own(&self) -> (&Engine, PermitHandle) {
         (self.engine.get(), self.grant.handle)

@@ -75,7 +75,7 @@ fn own_time(core: &Core, value: &Bound<'_, PyAny>) -> PyResult<Millis> {
 }
 
 #[cold]
-fn unknown_type() -> PyErr {
+pub(crate) fn unknown_type() -> PyErr {
     convert::fault("request_type", "is not a known type of request, such as chat_completion or embedding")
 }
 
@@ -295,7 +295,7 @@ pub(crate) fn own<'a>(core: &Core, handle: &'a Handle) -> PyResult<&'a Handle> {
     Err(convert::fault("key", "this handle belongs to another engine"))
 }
 
-fn read_usage(value: &Bound<'_, PyAny>) -> PyResult<Usage> {
+pub(crate) fn read_usage(value: &Bound<'_, PyAny>) -> PyResult<Usage> {
     let mapping =
         value.cast::<PyMapping>().map_err(|_| convert::fault("usage", "must be a mapping of usage words"))?;
     let mut usage = Usage::default();

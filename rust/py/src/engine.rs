@@ -5,6 +5,7 @@ use std::sync::Arc;
 use limen_core::error::{Code, Fault};
 use limen_core::permit::Handle as PermitHandle;
 use limen_core::policy::Kind;
+use limen_core::pricing::Ids;
 use limen_core::units::Millis;
 use limen_core::usage::Usage;
 use pyo3::prelude::*;
@@ -237,6 +238,31 @@ impl Engine {
     ) -> PyResult<Bound<'py, PyBytes>> {
         self.ready()?;
         json::list(answers, other)
+    }
+
+    /// What `usage` costs at a provider's model, by the prices in force: row, overrides, lines. `ids` are those of the virtual
+    /// key, the provider and the provider key, or None; `request_type` is as for `admit`.
+    fn trace_price<'py>(
+        &self,
+        ids: (Option<PyBackedStr>, Option<PyBackedStr>, Option<PyBackedStr>),
+        model: &str,
+        request_type: &Bound<'py, PyAny>,
+        usage: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (virtual_key, provider, provider_key) = &ids;
+        let ids = Ids {
+            virtual_key: virtual_key.as_deref(),
+            provider: provider.as_deref(),
+            provider_key: provider_key.as_deref(),
+        };
+        dry_run::trace_price(self.ready()?, &ids, model, request_type, usage)
+    }
+
+    /// The limits that `permit` was taken from, as tuples; of a peek, as they would be after the request.
+    fn trace_limits(&self, permit: &Bound<'_, PyAny>) -> PyResult<Vec<dry_run::LimitTold>> {
+        let core = self.ready()?;
+        let permit = permit.cast::<Permit>().map_err(|_| convert::fault("permit", "must be a permit"))?;
+        Ok(dry_run::trace_limits(core, permit.get()))
     }
 
     /// The engine's own clock, in ms since the Unix epoch.

@@ -194,11 +194,16 @@ impl<R: AsRef<OverrideRow>> Overrides<R> {
     /// The override that applies to a call of this model (its name without the provider), if any.
     #[must_use]
     pub fn resolve(&self, ids: &Ids<'_>, model: &str, request_type: RequestType) -> Option<&R> {
-        let scopes = Scope::ALL.into_iter().filter(|scope| self.scopes >> *scope as u8 & 1 == 1);
-        scopes.filter_map(|scope| self.holders.get(&holder(scope, ids)?)).find_map(|patterns| {
+        self.met(ids, model).find(|row| row.as_ref().is_for(request_type))
+    }
+
+    /// Every override whose scope and pattern a call of this model meets, for whatever types, in the order of looking.
+    pub fn met<'s>(&'s self, ids: &Ids<'_>, model: &str) -> impl Iterator<Item = &'s R> {
+        let scopes = Scope::ALL.into_iter().filter(move |scope| self.scopes >> *scope as u8 & 1 == 1);
+        let holders = scopes.filter_map(move |scope| self.holders.get(&holder(scope, ids)?));
+        holders.flat_map(move |patterns| {
             let rows = patterns.exact.get(model).into_iter().chain(patterns.prefixes_of(model)).flatten();
-            let mut rows = rows.map(|number| &self.rows[*number as usize]);
-            rows.find(|row| row.as_ref().is_for(request_type))
+            rows.map(|number| &self.rows[*number as usize])
         })
     }
 
