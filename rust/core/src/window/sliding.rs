@@ -198,8 +198,9 @@ impl Sliding<'_> {
 
     /// Add to the slot of `epoch` while it counts, and to the head alike. Second, what a sealed head owes.
     pub(crate) fn correct(&self, epoch: Epoch, total: i64, used: i64, now: Millis) -> (Met, i64) {
-        // What a slot cannot count the head must not count either: it would never leave.
-        let total = total.min(SLOT_MAX);
+        // What a slot cannot count the head must not count either: it would never leave. Whoever counts on for a sealed one
+        // is told the whole: he may have room for it.
+        let (whole, total) = (total, total.min(SLOT_MAX));
         let index = epoch.get();
         let head = self.head.load();
         let newest = epoch_of(head).get();
@@ -209,7 +210,7 @@ impl Sliding<'_> {
             return (Met::Rolled, 0);
         }
         if total > 0 && self.add_to_head(total) != 0 {
-            return (Met::Sealed { epoch, total, used }, 0);
+            return (Met::Sealed { epoch, total: whole, used }, 0);
         }
         let raised = total.max(0);
         let word = &self.slots[self.ring.place(index)];
