@@ -212,7 +212,6 @@ impl Engine {
     fn measure(lines: &mut Lines<'_>, wanted: &Wanted<'_>, settings: &Settings, now: Millis) -> Measure {
         let (asked, least) = (wanted.asked, wanted.least(settings));
         let (mut room, mut smallest) = (i64::MAX, i64::MAX);
-        let (mut left, mut smallest_budget) = (i64::MAX, i64::MAX);
         let (mut refused, mut closed) = (false, false);
         for line in &mut lines.list {
             line.seen = line.counter.word();
@@ -220,33 +219,32 @@ impl Engine {
             let cap = line.limit.limit.min(line.counter.ceiling());
             let total = line.counter.total(line.seen, now);
             refused |= !admits(total, least[line.limit.kind as usize], cap);
-            match line.limit.kind {
-                Kind::Tokens => {
-                    room = room.min(cap.saturating_sub(total).saturating_sub(asked.stated));
-                    smallest = smallest.min(line.limit.limit);
-                }
-                Kind::Budget => {
-                    left = left.min(cap.saturating_sub(total));
-                    smallest_budget = smallest_budget.min(line.limit.limit);
-                }
-                Kind::Requests => {}
+            if line.limit.kind == Kind::Tokens {
+                room = room.min(cap.saturating_sub(total).saturating_sub(asked.stated));
+                smallest = smallest.min(line.limit.limit);
             }
         }
         let share = |limit| share_of(limit, settings.estimate_share_ppb);
-        let counts = lines.count(Kind::Tokens) || wanted.quote.is_priced();
-        let (output, share) = match asked.most {
-            Some(most) => (most.min(room.max(0)), i64::MAX),
-            None if asked.guess && counts => {
-                let guess = settings.estimate_output_tokens.min(share(smallest)).min(room).max(0);
-                (guess, share(smallest_budget))
+        let is_priced = wanted.quote.is_priced();
+        let mut output = match asked.most {
+            Some(most) => most.min(room.max(0)),
+            None if asked.guess && (is_priced || lines.count(Kind::Tokens)) => {
+                settings.estimate_output_tokens.min(share(smallest)).min(room).max(0)
             }
-            None => (0, 0),
+            None => 0,
         };
-        let output = if wanted.quote.is_priced() && output > 0 {
-            wanted.quote.cut(output, left, share)
-        } else {
-            output
-        };
+        let mut left = i64::MAX;
+        if is_priced {
+            // Apart, since most requests state what they cost: then there is nothing to find out.
+            let mut smallest = i64::MAX;
+            for line in lines.list.iter().filter(|line| line.limit.kind == Kind::Budget) {
+                let cap = line.limit.limit.min(line.counter.ceiling());
+                left = left.min(cap.saturating_sub(line.counter.total(line.seen, now)));
+                smallest = smallest.min(line.limit.limit);
+            }
+            let guessed = asked.most.is_none().then(|| share(smallest));
+            output = wanted.quote.cut(output, left, guessed);
+        }
         Measure { output, room, left, refused, closed }
     }
 
@@ -389,7 +387,7 @@ impl Engine {
                 let cap = line.limit.limit.min(line.counter.ceiling());
                 admits(line.counter.total(line.seen, now), stated[line.limit.kind as usize], cap)
             });
-            helps.then(|| asked.expected + wanted.quote.cut(room.clamp(0, most), left, i64::MAX))
+            helps.then(|| asked.expected + wanted.quote.cut(room.clamp(0, most), left, None))
         });
         (violations, fits)
     }

@@ -49,12 +49,13 @@ impl Quote {
         }
     }
 
-    /// As many of `output` tokens as `left` pays for beside what is stated, and as cost no more than `share` by themselves
+    /// As many of `output` tokens as `left` pays for beside what is stated, and as cost no more than a `share` by themselves
     /// (nano-dollars, both).
     #[inline(always)]
-    pub(crate) fn cut(&self, output: i64, left: i64, share: i64) -> i64 {
+    pub(crate) fn cut(&self, output: i64, left: i64, share: Option<i64>) -> i64 {
         let Money::Priced(most) = &self.money else { return output };
-        let output = output.min(most.output_for(NanoUsd::new(share)));
+        let most_of_share = share.map_or(i64::MAX, |share| most.output_for(NanoUsd::new(share)));
+        let output = output.min(most_of_share);
         // Nearly everything fits, and a product is cheaper than a quotient.
         if self.nano(output) <= left {
             output
