@@ -34,7 +34,7 @@ pub struct Engine {
 }
 
 /// One configuration, for reading names out of it.
-pub struct View(Current);
+pub struct View(pub(crate) Current);
 
 impl View {
     /// The name of a provider by the number in a grant.

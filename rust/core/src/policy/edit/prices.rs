@@ -74,3 +74,41 @@ impl Draft<'_> {
         editor.former.extend(self.former.drain(..).map(|former| (until, former)));
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::engine::Engine;
+    use crate::policy::Settings;
+    use crate::policy::credentials::Seeds;
+    use crate::policy::edit::{Edit, Entity};
+    use crate::pricing::{Effect, OverrideRow, Pattern, Scope};
+    use crate::request::RequestType;
+    use crate::units::Millis;
+
+    #[test]
+    fn prices_that_no_permit_can_be_settled_by_any_more_are_let_go_of() {
+        let engine = Engine::new(Settings { permit_ttl_ms: 100, ..Settings::default() }, Seeds::new(1, 2));
+        let known = || engine.view().0.prices.known.len();
+        let row = OverrideRow {
+            id: "o".into(),
+            created_at: Millis::new(0),
+            scope: Scope::Global,
+            virtual_key: None,
+            provider: None,
+            provider_key: None,
+            pattern: Pattern::Prefix("".into()),
+            request_types: vec![RequestType::ChatCompletion],
+            effect: Effect::Free,
+        };
+        for now in 0..1_000 {
+            let edit = Edit::PricingOverride(Box::new(row.clone()));
+            engine.apply(&[edit], Millis::new(now)).expect("a good edit");
+            // Two times to live of one edit a millisecond, and the one in force.
+            assert!(known() <= 202, "{} at {now}", known());
+        }
+        assert!(known() > 200);
+        let delete = Edit::Delete { entity: Entity::PricingOverride, id: "o".into() };
+        engine.apply(&[delete], Millis::new(5_000)).expect("a good edit");
+        assert_eq!(known(), 1);
+    }
+}
