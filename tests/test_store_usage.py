@@ -68,6 +68,34 @@ def test_an_id_whose_permit_is_open_is_answered_the_same_permit_after_a_restart(
     assert kept.counts(key) == before
 
 
+CORRECTIONS: dict[str, tuple[Callable[[Kept, Any], Any], list[tuple[int, int]]]] = {
+    "a budget that was reset": (
+        lambda kept, key: kept.engine.budgets.reset(key.budget.id, "r"),
+        [(7, 0), (1, 0), (0, 0)],
+    ),
+    "a budget that was credited": (
+        lambda kept, key: kept.engine.budgets.credit(key.budget.id, 0.2, "r"),
+        [(7, 0), (1, 0), (50_000_000, 0)],
+    ),
+    "a rate limit that was reset": (
+        lambda kept, key: kept.engine.rate_limits.reset(key.rate_limit.id, "r"),
+        [(0, 0), (0, 0), (250_000_000, 0)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("correct", "left"), CORRECTIONS.values(), ids=CORRECTIONS.keys())
+def test_a_correction_that_was_answered_outlives_a_crash(
+    kept: Kept, correct: Callable[[Kept, Any], Any], left: list[tuple[int, int]]
+) -> None:
+    key = kept.key(**LIMITS)
+    spend(kept, key)
+    kept.engine.flush()
+    correct(kept, key)
+    kept.crash()
+    assert kept.counts(key) == left
+
+
 def test_a_permit_that_a_crash_has_lost_holds_nothing_and_its_text_names_no_other(kept: Kept) -> None:
     key = kept.key(**LIMITS)
     spend(kept, key)

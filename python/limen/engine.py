@@ -226,6 +226,7 @@ class Engine(_core.Engine):
             ),
         )
         # At the end of the interpreter it ends cleanly; of an engine that is forgotten the file is let go of.
+        self._book.flush = flusher.flush
         weakref.finalize(self, _end, os.getpid(), weakref.ref(self), flusher, store)
 
     def _keep_from(self) -> int:

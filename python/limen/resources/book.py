@@ -7,7 +7,7 @@ looks at all entities: names and members have their own indices, kept as they ch
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -57,6 +57,8 @@ class Book:
         self.owners: dict[str, tuple[Kind, str]] | None = None
         # Whose limit a number is: likewise, for the keeper of periods.
         self.limit_numbers: dict[int, Named] | None = None
+        # Brings usage to the keeper at once; in memory there is nobody to bring it to.
+        self.flush: Callable[[], None] = lambda: None
         self.settings = b"{}"
         self.numbers: dict[str, int] = {}
         self.kept_numbers: dict[str, int] = {}

@@ -4,9 +4,10 @@ They are made and changed through their owners; here usage is set to zero or cor
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final, cast
 
-from limen.errors import Faults, fault
+from limen.errors import Faults, LimenError, fault
 from limen.model import Budget, ListBudgetsResponse, ListRateLimitsResponse, RateLimit, to_json, usd
 from limen.resources.anchors import limit_rows
 from limen.resources.base import read_filters
@@ -57,6 +58,14 @@ class _Limits:
 
     def _unknown(self) -> Exception:
         return fault("not_found", f"there is no {self.noun} with this id", "id")
+
+    def _keep(self) -> None:
+        """A correction that was answered outlives a crash, as a change does.
+
+        Where the disk refuses it stays to be written: it has been made, and is noted.
+        """
+        with suppress(LimenError):
+            self.book.flush()
 
 
 def _check_reason(reason: object) -> None:
@@ -120,7 +129,9 @@ class Budgets(_Limits):
             # Noted first: once it is, nothing can keep the correction from being made.
             draft.publish()
             correct()
-            return self._found(id)
+            found = self._found(id)
+        self._keep()
+        return found
 
     def _found(self, id: str) -> Budget:
         record = self._owner(id)
@@ -169,7 +180,9 @@ class RateLimits(_Limits):
             draft.publish()
             for kind in kinds:
                 self.book.core.reset(id, kind)
-            return self._shown(row, record)
+            shown = self._shown(row, record)
+        self._keep()
+        return shown
 
     def _shown(self, row: RateRow, record: Record) -> RateLimit:
         return cast("RateLimit", show_rate(row, self.book.usage, hash_of(record)))

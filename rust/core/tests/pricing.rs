@@ -316,7 +316,7 @@ const HOW: [(Word, &str, &str); 12] = [
 proptest! {
     // PROPTEST_CASES asks for more.
     #![proptest_config(ProptestConfig {
-        cases: ProptestConfig::default().cases.max(200_000),
+        cases: ProptestConfig::default().cases.max(1_000_000),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
