@@ -75,6 +75,34 @@ def test_a_server_keeps_its_configuration(tmp_path: Path) -> None:
         assert ask(address, {"virtual_key": "sk-bf-served", "model": "m"})[0] == 401
 
 
+def test_a_hangup_has_the_file_taken_again_and_a_faulty_one_changes_nothing(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"m": {"input_cost_per_token": 1e-6, "output_cost_per_token": 0}}))
+    key = {**KEY, "budget": {"max_limit": 100, "reset_duration": "1d"}}
+    file = policy(tmp_path, virtual_keys=[key], price_catalog="prices.json")
+    asked = {"virtual_key": "sk-bf-served", "model": "m", "provider": "p", "input_tokens": 1_000_000}
+    with serving("--config", file, "--port", "0") as (process, address):
+        assert process.stderr is not None
+
+        def hangup() -> str:
+            process.send_signal(signal.SIGHUP)
+            assert process.stderr is not None
+            lines = iter(process.stderr.readline, "")
+            return next(line for line in lines if str(file) in line)
+
+        assert ask(address, asked)[1]["held"]["cost_usd"] == 1
+        prices.write_text(json.dumps({"m": {"input_cost_per_token": 3e-6, "output_cost_per_token": 0}}))
+        assert "is loaded again: 0 created, 0 updated, 0 removed" in hangup()
+        assert ask(address, asked)[1]["held"]["cost_usd"] == 3
+        policy(tmp_path, virtual_keys=[{**key, "nope": 1}], price_catalog="prices.json")
+        assert "is not loaded: virtual_keys[0].nope" in hangup()
+        assert ask(address, asked)[1]["held"]["cost_usd"] == 3
+        tokens = {"gateway_tokens": [{"name": "g", "token": "t" * 20}]}
+        policy(tmp_path, virtual_keys=[], settings=tokens, price_catalog="prices.json")
+        assert "is loaded again" in hangup()
+        assert "when the server starts again: settings.gateway_tokens" in process.stderr.readline()
+
+
 def test_a_server_that_ends_has_written_what_was_used(tmp_path: Path) -> None:
     db, once = tmp_path / "limen.db", {"request_max_limit": 2, "request_reset_duration": "1d"}
     settings = {"usage_flush_ms": 3_600_000}

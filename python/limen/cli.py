@@ -27,6 +27,7 @@ from limen.commands.common import CANNOT_START, EXIT_CODES, FILE, WRONG, end, pr
 from limen.commands.explain import explain
 from limen.commands.importing import import_
 from limen.commands.keys import keys
+from limen.commands.reloading import reload_on_hangup
 from limen.commands.store import backup, doctor, export
 from limen.commands.usage import usage
 from limen.errors import Fault, LimenError, StorageError
@@ -168,7 +169,8 @@ def serve(
     """Decide over HTTP (/v1) and administer (/api).
 
     It prints one line with its address when it answers, and ends with SIGTERM or SIGINT, after the requests
-    that are under way. The configuration is kept in the store, the usage in memory. One process has a store.
+    that are under way. Configuration and usage are kept in the store. One process has a store. SIGHUP has it
+    take --config again, with the prices that it names; a file with a fault changes nothing.
     """
     if config and demo:
         raise click.UsageError("--config and --demo exclude each other")
@@ -199,6 +201,7 @@ def serve(
         elif config:
             for warning in _load(engine, config, prune).warnings:
                 click.echo(f"{config}: warning: {warning}", err=True)
+            reload_on_hangup(engine, config, prune)
         _say_what_is_served(engine, ":memory:" if demo else db)
         if not start.administrators(engine.settings):
             click.echo("no admin credentials: whoever reaches this address from here administers", err=True)
