@@ -32,6 +32,7 @@ class Held(msgspec.Struct):
     requests: int
     tokens: int
     cost_usd: float
+    price: str
 
 
 class Permit(msgspec.Struct):
@@ -68,7 +69,7 @@ async def app(
         fallbacks=[],
         rule_id=None,
         max_output_tokens=None,
-        held=Held(1, ask.input_tokens + ask.max_output_tokens, ASKED_USD),
+        held=Held(1, ask.input_tokens + ask.max_output_tokens, ASKED_USD, "stated"),
         expires_at="2026-12-01T00:00:00.000Z",
     )
     body = encode(permit)
