@@ -225,8 +225,8 @@ class Engine(_core.Engine):
                 pending, engine.history.named, engine._keep_from()
             ),
         )
-        # At the end of the interpreter it ends cleanly; of an engine that is forgotten the file is let go of.
         self._book.flush = flusher.flush
+        # At the end of the interpreter it ends cleanly; of an engine that is forgotten the file is let go of.
         weakref.finalize(self, _end, os.getpid(), weakref.ref(self), flusher, store)
 
     def _keep_from(self) -> int:
@@ -377,11 +377,10 @@ class Engine(_core.Engine):
         The arguments and faults of `admit`. What is priced are the usage words given beside them, such as
         prompt_tokens; without any, what is expected: `usage`, or the amounts. Takes nothing.
         """
+        request = {word: value for word, value in locals().items() if word not in ("self", "words")}
         # Imported here: most programs explain nothing.
         from limen.explaining import explain
 
-        beside = ("self", "words", "beside", "explain")
-        request = {word: value for word, value in locals().items() if word not in beside}
         with self._book.reading():
             return explain(self, request, words)
 

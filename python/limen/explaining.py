@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, get_args
 
 from limen.answers import usd
+from limen.bodies import OverrideScope
 from limen.errors import LimenError
 from limen.explanation import (
     AppliedOverride,
@@ -21,15 +22,9 @@ from limen.resources.reading import moment
 if TYPE_CHECKING:
     from limen.engine import Engine
     from limen.model import PricingOverride
+    from limen.reports import Level
 
-_SCOPES: Final = (
-    "virtual_key_provider_key",
-    "virtual_key_provider",
-    "virtual_key",
-    "provider_key",
-    "provider",
-    "global",
-)
+_SCOPES: Final = get_args(OverrideScope)
 _AMOUNTS: Final = {
     "input_tokens": "prompt_tokens",
     "max_output_tokens": "completion_tokens",
@@ -234,7 +229,7 @@ def _limits(engine: "Engine", answer: Any) -> list[CounterState]:
         ]
     return [
         CounterState(
-            level=level,
+            level=cast("Level", level),
             owner_id=owner,
             limit_id=id,
             kind=kind,

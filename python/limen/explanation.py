@@ -7,6 +7,7 @@ from typing import Literal
 from limen.answers import Answer
 from limen.bodies import MatchType, OverrideScope
 from limen.evaluation import RuleStep
+from limen.reports import Level, LimitKind
 
 
 class PriceRow(Answer, kw_only=True):
@@ -71,10 +72,10 @@ class Candidate(Answer, kw_only=True):
 class CounterState(Answer, kw_only=True):
     """A limit that the request meets: dollars where the kind is budget. Held as it would be afterwards."""
 
-    level: str
+    level: Level
     owner_id: str
     limit_id: str
-    kind: Literal["tokens", "requests", "budget"]
+    kind: LimitKind
     limit: int | Decimal
     used: int | Decimal
     held: int | Decimal

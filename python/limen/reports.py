@@ -2,9 +2,16 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from limen.answers import Answer, Page
+
+Level: TypeAlias = Literal[
+    "provider_config", "virtual_key", "team", "customer", "model_provider", "model", "provider"
+]
+"""Whose a limit is, in rank order."""
+LimitKind: TypeAlias = Literal["tokens", "requests", "budget"]
+"""What a limit counts, in the order of the numbers in a key."""
 
 
 class AuditEntry(Answer, kw_only=True):
@@ -32,10 +39,10 @@ class UsagePeriod(Answer, kw_only=True):
     what is allowed now.
     """
 
-    level: str
+    level: Level
     owner_id: str
     limit_id: str
-    kind: Literal["tokens", "requests", "budget"]
+    kind: LimitKind
     period_start: datetime
     period_end: datetime
     limit: int | Decimal | None

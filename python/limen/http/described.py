@@ -10,6 +10,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from limen.http.calls import Item
+from limen.reports import Level, LimitKind
 
 
 class Calls(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -57,10 +58,8 @@ class Settled(Struct, kw_only=True):
 class LimitState(Struct, kw_only=True):
     """A limit that is in the way; amounts are dollars where the kind is budget."""
 
-    kind: Literal["tokens", "requests", "budget"]
-    level: Literal[
-        "provider_config", "virtual_key", "team", "customer", "model_provider", "model", "provider"
-    ]
+    kind: LimitKind
+    level: Level
     owner_id: str
     limit_id: str
     limit: Decimal

@@ -1,13 +1,13 @@
 """What is counted for a record: each kind of each of its limits, under its key and its owner's name."""
 
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, get_args
 
+from limen.reports import LimitKind
 from limen.resources.change import Named
 from limen.resources.records import BudgetRow, Kind, ModelConfigRow, Owner, RateRow, Record, VirtualKeyRow
 
-LimitKind: TypeAlias = Literal["tokens", "requests", "budget"]
-LIMIT_KINDS: Final[tuple[LimitKind, ...]] = ("tokens", "requests", "budget")
+LIMIT_KINDS: Final[tuple[LimitKind, ...]] = get_args(LimitKind)
 """In the order of their numbers in a key."""
 
 

@@ -5,9 +5,10 @@ has no periods: of it there is what counts now.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from limen.model import ListUsageResponse, UsagePeriod, usd
+from limen.reports import Level
 from limen.resources.base import filter_id, read_filters
 from limen.resources.book import Book
 from limen.resources.change import Named, Period, PeriodsSought
@@ -15,15 +16,7 @@ from limen.resources.counted import LIMIT_KINDS, Counted, counted
 from limen.resources.reading import instant, moment, one_of
 from limen.resources.records import KINDS, Record
 
-LEVELS: Final = (
-    "provider_config",
-    "virtual_key",
-    "team",
-    "customer",
-    "model_provider",
-    "model",
-    "provider",
-)
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 FILTERS: Final = {
     "level": one_of(*LEVELS),
     "owner_id": filter_id,
@@ -89,7 +82,7 @@ def _shown(period: Period, counted: Counted | None) -> UsagePeriod:
     amount = usd if kind == "budget" else int
     most = counted.most if period.most is None and counted is not None else period.most
     return UsagePeriod(
-        level=period.named.level,
+        level=cast("Level", period.named.level),
         owner_id=period.named.owner_id,
         limit_id=period.named.limit_id,
         kind=kind,
