@@ -301,6 +301,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "admit_many": ([],),
     "settle_many": ([],),
     "json_list": ([], bytes),
+    "answer_batch": (b'{"calls":[]}', 1, True, list, bytes),
     "quota": ("v",),
     "check_expression": ("true",),
     "evaluate": ("v", "m"),

@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 _Money: TypeAlias = int | float | Decimal
+_Others: TypeAlias = Callable[[list[str]], list[Any]]
 """Dollars, read as the shortest decimal text that reads back to the same number."""
 
 @final
@@ -431,18 +432,19 @@ class Engine:
 
     def admit_many(self, requests: Sequence[Mapping[str, Any] | tuple[Any, ...]]) -> list[Any]: ...
     def settle_many(self, settlements: Sequence[Mapping[str, Any] | tuple[Any, ...]]) -> list[Any]: ...
-    def json_list(self, answers: list[Any], other: Callable[[Any], bytes]) -> bytes:
-        """Many answers as one JSON list; `other` writes what is neither a permit nor a settlement."""
+    def json_list(self, answers: list[Any], told: Callable[[Any], bytes]) -> bytes:
+        """Many answers as one JSON list; `told` writes what is neither a permit nor a settlement."""
 
-    def now_ms(self) -> int:
-        """The engine's own clock."""
+    def answer_batch(
+        self, body: bytes, most: int, is_plain: bool, others: _Others, told: Callable[[Any], bytes]
+    ) -> bytes | None:
+        """The results of a batch, None where it is none; `others` answers calls that are not plain."""
 
+    def now_ms(self) -> int: ...
     def clock_jump_ms(self) -> int | None:
         """By how many ms the system's clock has leapt ahead without being followed."""
 
-    def accept_clock_jump(self) -> None:
-        """Follow the system's clock where it has leapt."""
-
+    def accept_clock_jump(self) -> None: ...
     def shut(self) -> None:
         """No call is answered any more: LimenError engine_closed."""
 
@@ -474,9 +476,7 @@ class Engine:
         """Lower (negative: raise) the usage of a budget in its current window, never below zero."""
 
     def open_permits(self) -> int: ...
-    def sweep(self) -> int:
-        """Expire every permit that is past its time to live; how many there were."""
-
+    def sweep(self) -> int: ...
     def metrics(self) -> str: ...
     def snapshot(self) -> bytes: ...
     def restore(self, data: bytes) -> dict[str, int]:

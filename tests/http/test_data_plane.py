@@ -425,22 +425,6 @@ def test_calls_of_a_batch_take_effect_in_their_order_and_faults_stay_in_their_pl
     assert door.tokens(key) == (10, 51)
 
 
-def test_a_run_of_admits_or_settles_is_one_crossing(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    crossings: list[tuple[str, int]] = []
-
-    def counted(name: str) -> Any:
-        many = getattr(door.engine, name)
-        return lambda given: crossings.append((name, len(given))) or many(given)
-
-    for name in ("admit_many", "settle_many"):
-        monkeypatch.setattr(door.engine, name, counted(name))
-    key = door.key()
-    ask = {"op": "admit", "virtual_key": key.value, "model": "m", "provider": "p"}
-    settles = [{"op": "settle", "permit": permit(door, key), "tokens": 1} for _ in range(3)]
-    door.post("/v1/batch", {"calls": [ask] * 5 + settles + [ask] * 2})
-    assert crossings == [("admit_many", 5), ("settle_many", 3), ("admit_many", 2)]
-
-
 def test_a_batch_holds_as_many_calls_as_promised(door: Door) -> None:
     results = door.post("/v1/batch", {"calls": [{"op": "release", "permit": "none"}] * 1024}).body["results"]
     assert [result["type"] for result in results] == ["permit_not_found"] * 1024

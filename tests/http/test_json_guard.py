@@ -93,12 +93,6 @@ def test_counting_colons_passes_what_clients_write(spaces: str) -> None:
     assert lost_nothing(text, msgspec.json.encode(json.loads(text)))
 
 
-def test_depth_is_counted_without_the_objects_that_stand_beside_each_other() -> None:
-    text = b"[" + b",".join([b"{}"] * 100) + b"]"
-    assert lost_nothing(text, text, siblings=100)
-    assert not lost_nothing(text, text)
-
-
 @given(st.binary(max_size=60))
 def test_text_that_is_no_json_is_refused_by_a_fault_or_let_through_to_the_parser(raw: bytes) -> None:
     with contextlib.suppress(InvalidError, ValueError):

@@ -28,7 +28,6 @@ _EXPONENT: Final = (
 class Ask(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """May this request go ahead? The body of admit and of peek."""
 
-    # In the order of the engine's arguments: see `whole_request`.
     virtual_key: str | None = None
     model: str | None = None
     input_tokens: Any = None
@@ -224,25 +223,6 @@ def explained(call: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
     return request, beside
 
 
-def whole_request(call: Ask) -> tuple[Any, ...] | None:
-    """The arguments of `admit` in their order, where none of them needs a look of ours; None elsewhere.
-
-    Its last field, the key's id, is none then: neither is the engine's last argument, a time of one's own.
-    """
-    cost = call.cost_usd
-    if (
-        not call.virtual_key
-        or call.virtual_key_id is not None
-        or call.usage is not None
-        or type(call.input_tokens) is Decimal
-        or type(call.max_output_tokens) is Decimal
-        or type(call.tokens) is Decimal
-        or not (cost is None or type(cost) is int or (type(cost) is Decimal and _is_bounded(cost)))
-    ):
-        return None
-    return msgspec.structs.astuple(call)
-
-
 def whole(value: Any, param: str) -> Any:
     """A count as the engine takes it; only what JSON wrote as a fraction needs a look."""
     return whole_number(value, param) if isinstance(value, Decimal) else value
@@ -259,15 +239,11 @@ def money(value: Any, param: str) -> Any:
 
 def bounded(value: Decimal, param: str) -> Decimal:
     """A fraction that may be written out in full."""
-    if not _is_bounded(value):
+    if not -_EXPONENT <= value.adjusted() <= _EXPONENT:
         if value == 0:
             return Decimal(0)
         raise fault("invalid_request", "the number is out of range", param)
     return value
-
-
-def _is_bounded(value: Decimal) -> bool:
-    return -_EXPONENT <= value.adjusted() <= _EXPONENT
 
 
 def words(given: dict[str, Any], path: str = "") -> dict[str, Any]:

@@ -4,8 +4,8 @@ Each route is one function from bytes to an answer; nothing in it waits. The eng
 holds only what HTTP adds: where the virtual key may stand, what needs a gateway token, the answers' form.
 """
 
-import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -17,7 +17,7 @@ from limen.gateway.usage import usage_words
 from limen.http import calls
 from limen.http.auth import Caller
 from limen.http.calls import Ask, Release, Settle, Update
-from limen.http.json_guard import duplicate, duplicates, lost_nothing
+from limen.http.json_guard import duplicate, duplicates
 from limen.http.responses import (
     Answer,
     answer,
@@ -36,8 +36,6 @@ Run: TypeAlias = list[Any]
 Tried = TypeVar("Tried")
 
 BATCH_MOST: Final = 1024
-_SPACES: Final = b" \t\r\n"
-_ONLY_CALLS: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"calls"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
 
 
 class DataPlane:
@@ -51,8 +49,6 @@ class DataPlane:
         self._update_decoder = calls.decoder(Update)
         self._release_decoder = calls.decoder(Release)
         self._batch_decoder = calls.decoder(calls.Batch)
-        self._texts_decoder = calls.decoder(list[msgspec.Raw])
-        self._items_decoder = calls.decoder(list[calls.Item])
         self._item_decoder = calls.decoder(calls.Item)
         self._runs: dict[type, Callable[[Run, Caller], Run]] = {
             calls.AdmitItem: self._admit_run,
@@ -81,32 +77,25 @@ class DataPlane:
     def batch(self, body: bytes, caller: Caller) -> Answer:
         """Every call gets the status and the body that it would have got alone, in order.
 
-        Calls of one kind that follow each other are one run, and a run of admits or settles is one crossing.
+        The extension reads the body and answers plain calls; here is what it does not take. Calls of one
+        kind that follow each other are one run, and a run of admits or settles is one crossing.
         """
-        run: list[Any] | None = self._items(body)
-        if run is None:
+        others = partial(self._answers, caller=caller)
+        # A key in the headers has a say in every call.
+        results = self._engine.answer_batch(body, BATCH_MOST, caller.key is None, others, _told)
+        if results is None:
             texts = self._texts(body)
             _refuse_too_many(texts)
-            run = [_tried(calls.read, self._item_decoder, bytes(text)) for text in texts]
-        _refuse_too_many(run)
+            results = self._engine.json_list(others(texts), _told)
+        return written(200, b'{"results":%b}' % results)
+
+    def _answers(self, texts: "Sequence[str | msgspec.Raw]", caller: Caller) -> Run:
+        """The answers to calls that may be faulty, each by itself."""
+        run = [_tried(calls.read, self._item_decoder, _as_bytes(text)) for text in texts]
         answers: Run = []
         for kind, same in groupby(run, type):
             answers += self._runs.get(kind, _faults)(list(same), caller)
-        return written(200, b'{"results":%b}' % self._engine.json_list(answers, _told))
-
-    def _items(self, body: bytes) -> list[calls.Item] | None:
-        """All calls in one reading; None where anything is wrong with any of them."""
-        # Where the text between `{"calls":` and the last brace is one array, there is no other key beside it.
-        head = _ONLY_CALLS.match(body)
-        end = body.rfind(b"}")
-        if head is None or end < head.end() or body[end + 1 :].strip(_SPACES):
-            return None
-        array = body[head.end() : end]
-        try:
-            items: list[calls.Item] = self._items_decoder.decode(array)
-        except (ValueError, ArithmeticError, RecursionError):
-            return None
-        return items if lost_nothing(array, calls.encode(items), len(items)) else None
+        return answers
 
     def _texts(self, body: bytes) -> list[msgspec.Raw]:
         """The calls of a batch one by one, still unread: so a faulty one does not spoil the others."""
@@ -120,15 +109,10 @@ class DataPlane:
         return batch.calls
 
     def _admit_run(self, run: Run, caller: Caller) -> Run:
-        return _crossed(self._engine.admit_many, [self._asked(call, caller) for call in run])
+        return _crossed(self._engine.admit_many, [_tried(self._request, call, caller) for call in run])
 
     def _settle_run(self, run: Run, caller: Caller) -> Run:
         return _crossed(self._engine.settle_many, [_tried(self._settlement, call, caller) for call in run])
-
-    def _asked(self, call: Ask, caller: Caller) -> Any:
-        """The arguments of one of many admits, or the fault that is in the way of it."""
-        whole = calls.whole_request(call) if caller.key is None else None
-        return _tried(self._request, call, caller) if whole is None else whole
 
     def _peeked(self, call: Ask, caller: Caller) -> "Permit | Denial":
         return self._engine.peek(**self._request(call, caller))
@@ -212,6 +196,10 @@ def _tried(step: "Callable[..., Tried]", *arguments: Any) -> "Tried | LimenError
         return step(*arguments)
     except LimenError as error:
         return error
+
+
+def _as_bytes(text: "str | msgspec.Raw") -> bytes:
+    return text.encode() if isinstance(text, str) else bytes(text)
 
 
 def _result(status: int, body: Body) -> bytes:

@@ -34,19 +34,19 @@ def refuse_duplicates(body: bytes) -> None:
         raise duplicate(path)
 
 
-def lost_nothing(body: bytes, encoded: bytes, siblings: int = 0) -> bool:
+def lost_nothing(body: bytes, encoded: bytes) -> bool:
     """True where counting shows that valid JSON repeats no key; `encoded` is what it decoded to, written
     again.
 
     Every member has one colon outside of its texts, and without a backslash the texts that both hold have the
     same colons. A repeated key is missing in `encoded` with its colon, so the counts differ; fields that are
-    left out because they hold their default make them differ as well. `siblings` objects are known to stand
-    beside others, and add no depth. False means that the text must be looked at, not that it is faulty.
+    left out because they hold their default make them differ as well. False means that the text must be
+    looked at, not that it is faulty.
     """
     return (
         _BACKSLASH not in body
         and body.count(b":") == encoded.count(b":")
-        and (len(body) < 2 * MAX_DEPTH or body.count(b"{") + body.count(b"[") - siblings <= MAX_DEPTH)
+        and (len(body) < 2 * MAX_DEPTH or body.count(b"{") + body.count(b"[") <= MAX_DEPTH)
     )
 
 

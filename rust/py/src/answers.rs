@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use limen_core::answer::{self, Fallbacks, Grant, ModelText, ProviderText};
+use limen_core::answer::{self, Grant, ModelText};
 use limen_core::permit::Handle as PermitHandle;
 use limen_core::request::KeyHandle;
 use pyo3::prelude::*;
@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::engine::Engine;
 use crate::fields;
+use crate::granted::{self, Granted, Said};
 use crate::json::Json;
 use crate::limits::{Exclusion, Limit, limits, seconds};
 use crate::objects::{is_sole, leaf};
@@ -72,12 +73,6 @@ pub(crate) struct Permit {
     said: Option<Box<Said>>,
 }
 
-/// What a request says that its answer may refer to.
-pub(crate) struct Said {
-    pub(crate) provider: String,
-    pub(crate) fallbacks: Vec<String>,
-}
-
 impl Permit {
     pub(crate) fn new(
         engine: Py<Engine>,
@@ -88,71 +83,17 @@ impl Permit {
         Permit { engine, grant, model, said }
     }
 
-    fn fallback(&self, index: usize) -> &str {
-        self.said.as_ref().and_then(|said| said.fallbacks.get(index)).map_or("", |text| text)
-    }
-
-    /// The model as the request names it, from this byte on.
-    fn model_from<'a>(&'a self, py: Python<'a>, from: usize) -> PyResult<&'a str> {
-        let Some(model) = &self.model else { return Ok("") };
-        Ok(model.bind(py).to_str()?.get(from..).unwrap_or(""))
-    }
-
-    fn model_text<'a>(&'a self, py: Python<'a>) -> PyResult<&'a str> {
-        match self.grant.model {
-            ModelText::Requested(from) => self.model_from(py, from),
-            ModelText::Fallback { index, from } => Ok(self.fallback(index).get(from..).unwrap_or("")),
-            ModelText::Ruled => {
-                Ok(self.grant.ruling().and_then(|ruling| ruling.model.as_deref()).unwrap_or(""))
-            }
-            ModelText::None => Ok(""),
-        }
-    }
-
-    fn with_provider<T>(&self, read: impl FnOnce(&str) -> T) -> T {
-        match self.grant.provider {
-            ProviderText::Known(number) => read(self.engine.get().core.engine.view().provider_name(number)),
-            ProviderText::Stated => read(self.said.as_ref().map_or("", |said| &said.provider)),
-            ProviderText::Fallback(index) => {
-                read(self.fallback(index).split_once('/').map_or("", |(provider, _)| provider))
-            }
-            ProviderText::None => read(""),
-        }
+    /// What it says in texts.
+    fn granted<'a>(&'a self, py: Python<'a>) -> PyResult<Granted<'a>> {
+        let model = self.model.as_ref().map_or(Ok(""), |model| model.bind(py).to_str())?;
+        let core = &self.engine.get().core;
+        Ok(Granted { core, grant: &self.grant, model, said: self.said.as_deref() })
     }
 
     /// The fields of its JSON, the brace at their end left open.
     pub(crate) fn write(&self, py: Python<'_>, json: &mut Json) -> PyResult<()> {
-        let grant = &self.grant;
-        json.raw("{\"allowed\":true,\"permit\":\"");
-        json.raw(self.engine.get().text_of(grant.handle)?.as_str());
-        json.raw("\",\"provider\":");
-        self.with_provider(|provider| json.text(provider));
-        json.raw(",\"model\":");
-        json.text(self.model_text(py)?);
-        json.raw(",\"key_id\":");
-        json.text_or_null(self.key_id());
-        json.raw(",\"fallbacks\":[");
-        for (place, fallback) in self.fallbacks(py)?.iter().enumerate() {
-            json.raw(if place > 0 { "," } else { "" });
-            json.text(fallback);
-        }
-        json.raw("],\"rule_id\":");
-        json.text_or_null(self.rule_id());
-        json.raw(",\"max_output_tokens\":");
-        match grant.max_output_tokens {
-            Some(most) => json.number(most),
-            None => json.raw("null"),
-        }
-        json.raw(",\"held\":{\"requests\":");
-        json.number(grant.held_requests);
-        json.raw(",\"tokens\":");
-        json.number(grant.held_tokens);
-        json.raw(",\"cost_usd\":");
-        json.dollars(grant.held_nano_usd);
-        json.raw(",\"price\":");
-        json.text_or_null(grant.held_price.map(answer::PriceSource::as_str));
-        json.raw("},\"expires_at\":");
-        json.instant(grant.expires_at);
+        self.engine.get().ready()?;
+        self.granted(py)?.write(json);
         Ok(())
     }
 
@@ -179,8 +120,8 @@ impl Permit {
 
     /// The provider to call; empty where none takes part.
     #[getter]
-    fn provider<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        self.with_provider(|provider| PyString::new(py, provider))
+    fn provider<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(self.granted(py)?.with_provider(|provider| PyString::new(py, provider)))
     }
 
     /// The model to call, without a provider's prefix; empty for a tool alone.
@@ -188,7 +129,7 @@ impl Permit {
     fn model<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
         match (self.grant.model, &self.model) {
             (ModelText::Requested(0), Some(model)) => Ok(model.bind(py).clone()),
-            _ => Ok(PyString::new(py, self.model_text(py)?)),
+            _ => Ok(PyString::new(py, self.granted(py)?.model())),
         }
     }
 
@@ -201,24 +142,7 @@ impl Permit {
     /// Where to go if the target fails, in order, as `provider/model`.
     #[getter]
     fn fallbacks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        match &self.grant.fallbacks {
-            Fallbacks::Requested(from) => {
-                let own = self.said.iter().flat_map(|said| &said.fallbacks);
-                Ok(own.skip(*from).cloned().collect())
-            }
-            Fallbacks::Others(others) => {
-                let (view, model) = (self.engine.get().core.engine.view(), self.model_text(py)?);
-                Ok(others.iter().map(|number| format!("{}/{model}", view.provider_name(*number))).collect())
-            }
-            Fallbacks::Ruled(from) => {
-                let requested = self.model_from(py, *from)?;
-                let text = |(provider, model): &(Box<str>, Option<Box<str>>)| {
-                    format!("{provider}/{}", model.as_deref().unwrap_or(requested))
-                };
-                let ruling = self.grant.ruling().into_iter();
-                Ok(ruling.flat_map(|ruling| ruling.fallbacks.iter().skip(ruling.next)).map(text).collect())
-            }
-        }
+        Ok(self.granted(py)?.fallbacks())
     }
 
     /// The rule that chose the target, or None.
@@ -254,7 +178,7 @@ impl Permit {
     /// The permit as text, for another thread or across HTTP. Whoever has it can settle.
     #[getter]
     fn token<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        Ok(PyString::new(py, self.engine.get().text_of(self.grant.handle)?.as_str()))
+        Ok(PyString::new(py, self.engine.get().ready()?.text_of(self.grant.handle).as_str()))
     }
 
     /// The body of the HTTP face as JSON.
@@ -286,7 +210,7 @@ impl Permit {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         Ok(format!(
             "Permit(provider={:?}, model={:?}, expires_at_ms={})",
-            self.provider(py).to_str()?,
+            self.provider(py)?.to_str()?,
             self.model(py)?.to_str()?,
             self.grant.expires_at.get()
         ))
@@ -412,19 +336,7 @@ impl Settlement {
 
     /// The fields of its JSON, the brace at their end left open.
     pub(crate) fn write(&self, json: &mut Json) {
-        let told = *self.lock();
-        json.raw("{\"settled\":true,\"cost_usd\":");
-        json.dollars(told.cost_nano_usd);
-        json.raw(",\"tokens\":");
-        json.number(told.tokens);
-        json.raw(",\"overrun\":");
-        json.flag(told.overrun);
-        json.raw(",\"repeated\":");
-        json.flag(told.repeated);
-        json.raw(",\"expired\":");
-        json.flag(told.expired);
-        json.raw(",\"price\":");
-        json.text(told.price.as_str());
+        granted::write_settlement(&self.lock(), json);
     }
 
     fn lock(&self) -> MutexGuard<'_, answer::Settlement> {

@@ -10,10 +10,11 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyMapping, PyString, PyTuple};
 
-use crate::answers::{Denial, Handle, Permit, Said};
+use crate::answers::{Denial, Handle, Permit};
 use crate::convert;
 use crate::core::Core;
 use crate::engine::Engine;
+use crate::granted::Said;
 use crate::objects::leaf;
 use crate::words::{self, Param};
 
@@ -138,6 +139,17 @@ impl<'a> Ask<'a> {
         Ok(Ask { request, fallbacks, headers, params, now })
     }
 
+    /// A request without parts of any number.
+    #[inline(always)]
+    pub(crate) fn of(request: Request<'a>) -> Ask<'a> {
+        Ask { request, fallbacks: None, headers: Entries::new(), params: Entries::new(), now: None }
+    }
+
+    /// The model as the request names it; empty where it names none.
+    pub(crate) fn model(&self) -> &str {
+        self.request.model.unwrap_or("")
+    }
+
     /// Ask the core.
     #[inline(always)]
     pub(crate) fn answer(&self, core: &Core, take: bool) -> Result<Answer, Fault> {
@@ -193,7 +205,7 @@ impl<'a> Ask<'a> {
     }
 
     /// What the answer may refer to by its number; most requests say none of it.
-    fn said(&self, grant: &Grant) -> Option<Box<Said>> {
+    pub(crate) fn said(&self, grant: &Grant) -> Option<Box<Said>> {
         if self.fallbacks.is_none() && grant.provider != ProviderText::Stated {
             return None;
         }

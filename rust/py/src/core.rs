@@ -200,7 +200,7 @@ impl Core {
     }
 
     /// A permit's text: its number and the proof that this engine gave it out.
-    pub(crate) fn text_of(&self, handle: Handle) -> Result<PermitText, Fault> {
+    pub(crate) fn text_of(&self, handle: Handle) -> PermitText {
         let bytes = handle.to_bytes();
         let code = self.code(bytes).finalize().into_bytes();
         let mut text = [0; PREFIX.len() + 2 * BYTES];
@@ -209,7 +209,7 @@ impl Core {
         for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes.iter().chain(&code[..16])) {
             pair.copy_from_slice(&[byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
         }
-        Ok(PermitText(text))
+        PermitText(text)
     }
 
     /// The permit that a text names. A text that is no permit of this engine is not found, whatever it is.

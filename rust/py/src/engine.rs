@@ -15,9 +15,9 @@ use pyo3::types::{PyAny, PyBool, PyBytes, PyDict, PyList, PyString, PyTuple};
 use crate::answers::{Handle, Permit, Settlement};
 use crate::clock::{Clock, ManualClock};
 use crate::convert;
-use crate::core::{Core, PermitText, Secrets, random};
+use crate::core::{Core, Secrets, random};
 use crate::limits::{Limit, limits};
-use crate::{ask, batch, dry_run, edits, json, usage, words};
+use crate::{ask, batch, dry_run, edits, json, served, usage, words};
 
 /// Decisions over one policy. `limen.Engine` adds the entities; this class knows resolved rows only.
 #[pyclass(frozen, subclass, module = "limen._core")]
@@ -53,10 +53,6 @@ impl Engine {
     pub(crate) fn ready(&self) -> PyResult<&Core> {
         self.core.check().map_err(convert::raise)?;
         Ok(&self.core)
-    }
-
-    pub(crate) fn text_of(&self, handle: PermitHandle) -> PyResult<PermitText> {
-        self.ready()?.text_of(handle).map_err(convert::raise)
     }
 
     /// A permit, or its text.
@@ -230,14 +226,29 @@ impl Engine {
     }
 
     /// Many answers as one JSON list, each with its `status` in it. What is neither a permit nor a settlement is written
-    /// by `other`: from the answer to bytes.
+    /// by `told`: from the answer to bytes.
     fn json_list<'py>(
         &self,
         answers: &Bound<'py, PyList>,
-        other: &Bound<'py, PyAny>,
+        told: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         self.ready()?;
-        json::list(answers, other)
+        json::list(answers, told)
+    }
+
+    /// The results of the batch in `body` as one JSON list, each with its `status` in it; None where it is no batch of at
+    /// most `most` calls. Admits and settles that say nothing out of the ordinary are decided and written in one crossing,
+    /// without the GIL; where `is_plain` is false none is. All others are answered by `others`, from their texts to a list
+    /// of answers, in their turn. What is neither a permit nor a settlement is written by `told`, from the answer to bytes.
+    fn answer_batch<'py>(
+        slf: &Bound<'py, Self>,
+        body: &Bound<'py, PyBytes>,
+        most: usize,
+        is_plain: bool,
+        others: &Bound<'py, PyAny>,
+        told: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        served::answer(slf, body, (most, is_plain), others, told)
     }
 
     /// What `usage` costs at a provider's model, by the prices in force: row, overrides, lines. `ids` are those of the virtual

@@ -26,6 +26,25 @@ impl Default for Json {
 }
 
 impl Json {
+    /// A list of so many answers.
+    pub(crate) fn list(items: usize) -> Json {
+        let mut json = Json(Vec::with_capacity(LIKELY_LENGTH * items + 2));
+        json.raw("[");
+        json
+    }
+
+    /// The end of an answer that is an item of a list, and was given.
+    pub(crate) fn end_item(&mut self) {
+        self.raw(",\"status\":200},");
+    }
+
+    /// A list, closed.
+    pub(crate) fn whole_list(mut self, py: Python<'_>) -> Bound<'_, PyBytes> {
+        self.0.pop_if(|last| *last == b',');
+        self.raw("]");
+        PyBytes::new(py, &self.0)
+    }
+
     #[inline]
     pub(crate) fn raw(&mut self, text: &str) {
         self.0.extend_from_slice(text.as_bytes());
@@ -33,11 +52,15 @@ impl Json {
 
     /// A text in quotation marks.
     pub(crate) fn text(&mut self, text: &str) {
-        self.0.push(b'"');
+        let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
         let bytes = text.as_bytes();
+        self.0.push(b'"');
         let mut written = 0;
-        for (place, &byte) in bytes.iter().enumerate() {
-            if byte >= b' ' && byte != b'"' && byte != b'\\' {
+        // Without an early end it is looked at by many bytes at once.
+        let are_special = bytes.iter().fold(false, |found, &byte| found | is_special(byte));
+        let looked_at = if are_special { bytes } else { &[] };
+        for (place, &byte) in looked_at.iter().enumerate() {
+            if !is_special(byte) {
                 continue;
             }
             self.0.extend_from_slice(&bytes[written..place]);
@@ -87,10 +110,10 @@ impl Json {
     }
 
     /// The last `width` digits, with the zeros in front.
-    fn padded(&mut self, value: u64, width: u32) {
-        for place in (0..width).rev() {
-            self.0.push(b'0' + (value / 10u64.pow(place) % 10) as u8);
-        }
+    fn padded(&mut self, value: u64, width: usize) {
+        let start = self.0.len();
+        self.0.resize(start + width, b'0');
+        pad(&mut self.0[start..], value);
     }
 
     /// Nano-dollars as dollars, exactly and with no digit too many; what is tiny with an exponent, as floats are written.
@@ -111,14 +134,14 @@ impl Json {
             self.digits(rest / 10u64.pow(length));
             if length > 0 {
                 self.0.push(b'.');
-                self.padded(rest, length);
+                self.padded(rest, length as usize);
             }
             self.raw("e-");
             self.digits(u64::from(width - length));
         } else {
             self.digits(whole);
             self.0.push(b'.');
-            self.padded(rest, width);
+            self.padded(rest, width as usize);
         }
     }
 
@@ -127,20 +150,19 @@ impl Json {
         let ms = at.get().clamp(0, LAST_MS);
         let (year, month, day) = civil(ms / MS_PER_DAY);
         let of_day = (ms % MS_PER_DAY).unsigned_abs();
-        let parts = [
-            (b'"', year, 4),
-            (b'-', month, 2),
-            (b'-', day, 2),
-            (b'T', of_day / 3_600_000, 2),
-            (b':', of_day / 60_000 % 60, 2),
-            (b':', of_day / 1_000 % 60, 2),
-            (b'.', of_day % 1_000, 3),
-        ];
-        for (before, value, width) in parts {
-            self.0.push(before);
-            self.padded(value, width);
+        let mut text = *b"\"0000-00-00T00:00:00.000Z\"";
+        for (place, width, value) in [
+            (1, 4, year),
+            (6, 2, month),
+            (9, 2, day),
+            (12, 2, of_day / 3_600_000),
+            (15, 2, of_day / 60_000 % 60),
+            (18, 2, of_day / 1_000 % 60),
+            (21, 3, of_day % 1_000),
+        ] {
+            pad(&mut text[place..place + width], value);
         }
-        self.raw("Z\"");
+        self.0.extend_from_slice(&text);
     }
 
     /// What was written, closed.
@@ -151,27 +173,50 @@ impl Json {
 }
 
 /// Many answers, each with its status in it, as the list that a batch is answered with. Permits and settlements are
-/// written here, anything else by `other`.
+/// written here, anything else by `told`.
 pub(crate) fn list<'py>(
     answers: &Bound<'py, PyList>,
-    other: &Bound<'py, PyAny>,
+    told: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let py = answers.py();
-    let mut json = Json(Vec::with_capacity(LIKELY_LENGTH * answers.len()));
-    for (place, answer) in answers.iter().enumerate() {
-        json.raw(if place > 0 { "," } else { "[" });
+    let mut json = Json::list(answers.len());
+    tell_all(&mut json, answers, told)?;
+    Ok(json.whole_list(answers.py()))
+}
+
+/// The answers as items of a list.
+pub(crate) fn tell_all(
+    json: &mut Json,
+    answers: &Bound<'_, PyList>,
+    told: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    for answer in answers {
         if let Ok(permit) = answer.cast::<Permit>() {
-            permit.get().write(py, &mut json)?;
+            permit.get().write(answers.py(), json)?;
+            json.end_item();
         } else if let Ok(settlement) = answer.cast::<Settlement>() {
-            settlement.get().write(&mut json);
+            settlement.get().write(json);
+            json.end_item();
         } else {
-            json.0.extend_from_slice(other.call1((answer,))?.cast::<PyBytes>()?.as_bytes());
-            continue;
+            tell(json, told, &answer)?;
         }
-        json.raw(",\"status\":200}");
     }
-    json.raw(if answers.is_empty() { "[]" } else { "]" });
-    Ok(PyBytes::new(py, &json.0))
+    Ok(())
+}
+
+/// One answer as `told` writes it, as an item of a list.
+pub(crate) fn tell(json: &mut Json, told: &Bound<'_, PyAny>, answer: &Bound<'_, PyAny>) -> PyResult<()> {
+    json.0.extend_from_slice(told.call1((answer,))?.cast::<PyBytes>()?.as_bytes());
+    json.raw(",");
+    Ok(())
+}
+
+/// The last digits of a number, as many as there is room for, over zeros.
+#[inline(always)]
+fn pad(zeros: &mut [u8], mut value: u64) {
+    for digit in zeros.iter_mut().rev() {
+        *digit += (value % 10) as u8;
+        value /= 10;
+    }
 }
 
 fn hex(digit: u8) -> u8 {

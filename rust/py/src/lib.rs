@@ -15,11 +15,13 @@ mod engine;
 mod fastcall;
 mod fault;
 mod fields;
+mod granted;
 mod json;
 mod limits;
 mod objects;
 mod pricing;
 mod primitives;
+mod served;
 mod usage;
 mod words;
 
