@@ -10,6 +10,8 @@
 //! stores the next state. Everything else in a record is a plain value under that lock, kept in relaxed atomics
 //! because safe Rust has no cheaper word for "plain, but guarded by another word".
 
+use core::mem::ManuallyDrop;
+
 use super::Handle;
 use super::body::{Body, Charged, Entries, Entry};
 use super::record::{Record, State, word};
@@ -48,7 +50,6 @@ pub(crate) struct Held<'a> {
     pub(crate) handle: Handle,
     /// What it was before.
     pub(crate) was: State,
-    left: bool,
 }
 
 /// How a permit was found.
@@ -98,7 +99,7 @@ impl Slab {
         }
         let body = stripe.fresh_body(record);
         let handle = Handle { index: number << STRIPE_BITS | stripe.number, generation };
-        Held { stripe, record, body, handle, was: State::Free, left: false }
+        Held { stripe, record, body, handle, was: State::Free }
     }
 
     pub(super) fn stripe(&self, index: u32) -> (&Stripe, u32) {
@@ -134,6 +135,7 @@ impl Slab {
     }
 
     /// The lock of a record as it was `seen`. Whoever changes something notes that he has it.
+    #[inline(always)]
     pub(super) fn hold<'a>(
         stripe: &'a Stripe,
         record: &'a Record,
@@ -149,7 +151,7 @@ impl Slab {
             checked_fence();
         }
         let body = stripe.body(record.body.load(Ordering::Relaxed) - 1);
-        Some(Held { stripe, record, body, handle, was, left: false })
+        Some(Held { stripe, record, body, handle, was })
     }
 
     /// Whether a handle still names the closed permit that was just read.
@@ -315,7 +317,7 @@ impl<'a> Held<'a> {
                 let epoch = stored.epoch.get();
                 let entry = Entry {
                     slot: Slot { number: (slot >> 32) as u32, generation: slot as u32 },
-                    kind: crate::policy::Kind::of(epoch & 3),
+                    kind: crate::policy::Kind::of(epoch),
                     epoch: Epoch::from_raw(epoch >> 2),
                 };
                 step(entry, Charged { amount, body, epoch: &stored.epoch });
@@ -334,19 +336,17 @@ impl<'a> Held<'a> {
 
     /// Unlock into `state`. The body goes where the permit is closed for good.
     #[inline(always)]
-    pub(crate) fn leave(mut self, state: State) {
-        self.left = true;
-        self.unlock(state);
+    pub(crate) fn leave(self, state: State) {
+        ManuallyDrop::new(self).unlock(state);
     }
 
     /// Still locked, but expired: what drops or leaves from here on is an expired permit.
-    pub(crate) fn become_expired(mut self, state: State) -> Self {
+    pub(crate) fn become_expired(&mut self, state: State) {
         self.note();
         if self.was == State::Open {
             self.stripe.expired.fetch_add(1, Ordering::Relaxed);
         }
         self.was = state;
-        self
     }
 
     #[inline(always)]
@@ -364,8 +364,6 @@ impl<'a> Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if !self.left {
-            self.unlock(self.was);
-        }
+        self.unlock(self.was);
     }
 }

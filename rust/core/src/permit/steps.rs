@@ -87,7 +87,7 @@ impl Engine {
             Closing::AsHeld => None,
             Closing::Used(usage) => Some(usage.tokens()?),
         };
-        let held = match self.permits.find(handle) {
+        let mut held = match self.permits.find(handle) {
             Found::Unknown => return Err(not_found()),
             Found::Held(held) => held,
             Found::Closed(record, state) => {
@@ -104,7 +104,7 @@ impl Engine {
                 return Ok(answer);
             }
         };
-        let (held, expired) = self.expire_if_overdue(held, &policy, now).ok_or_else(not_found)?;
+        let expired = self.expire_if_overdue(&mut held, &policy, now).ok_or_else(not_found)?;
         let record = held.record;
         let (held_tokens, held_nano) = (record.tokens.get(), record.nano.get());
         let (cost, price) = match closing {
@@ -151,7 +151,7 @@ impl Engine {
             return Err(Fault::invalid("prompt_tokens", "state what was used so far"));
         }
         let tokens = totals.tokens()?;
-        let held = match self.permits.find(handle) {
+        let mut held = match self.permits.find(handle) {
             Found::Unknown => return Err(not_found()),
             Found::Closed(record, state) => {
                 let unknown = forgotten(record, &policy, now) || !self.permits.still(handle, state);
@@ -159,7 +159,7 @@ impl Engine {
             }
             Found::Held(held) => held,
         };
-        let (held, expired) = self.expire_if_overdue(held, &policy, now).ok_or_else(not_found)?;
+        let expired = self.expire_if_overdue(&mut held, &policy, now).ok_or_else(not_found)?;
         if expired {
             return Err(Fault::new(Code::PermitClosed));
         }
@@ -226,7 +226,7 @@ impl Engine {
     /// `permit_closed` after a settle, or after a release with the other flag; `permit_not_found`.
     pub fn release(&self, handle: Handle, request: bool, now: Millis) -> Result<(), Fault> {
         let policy = self.policy.load();
-        let held = match self.permits.find(handle) {
+        let mut held = match self.permits.find(handle) {
             Found::Unknown => return Err(not_found()),
             Found::Held(held) => held,
             Found::Closed(record, state) => {
@@ -241,7 +241,7 @@ impl Engine {
                 };
             }
         };
-        let (held, expired) = self.expire_if_overdue(held, &policy, now).ok_or_else(not_found)?;
+        let expired = self.expire_if_overdue(&mut held, &policy, now).ok_or_else(not_found)?;
         let record = held.record;
         held.each(|entry, charged| match entry.kind {
             Kind::Requests if !request => {}
@@ -266,7 +266,7 @@ impl Engine {
     /// going on where the last call ended. How many there were.
     pub fn sweep(&self, now: Millis) -> u64 {
         let policy = self.policy.load();
-        self.permits.overdue(now, SWEEP, |held| self.expire(held, &policy, now))
+        self.permits.overdue(now, SWEEP, |mut held| self.expire(&mut held, &policy, now))
     }
 
     /// Expire every permit that is past its time: what is refused after that is not refused for what is overdue.
@@ -277,7 +277,7 @@ impl Engine {
     #[cold]
     pub(crate) fn sweep_all(&self, now: Millis) {
         let policy = self.policy.load();
-        self.permits.overdue(now, usize::MAX, |held| self.expire(held, &policy, now));
+        self.permits.overdue(now, usize::MAX, |mut held| self.expire(&mut held, &policy, now));
     }
 
     /// Those of these sealed counters that no permit follows any more, after overdue permits have expired. None where
@@ -285,9 +285,10 @@ impl Engine {
     pub(crate) fn unfollowed(&self, sealed: Set<Slot>, now: Millis) -> Option<Set<Slot>> {
         let policy = self.policy.load();
         let mut unfollowed = sealed;
-        let seen_all = self.permits.each_correctable(|held| {
-            let overdue = held.was == State::Open && held.record.ends.get() <= now.get();
-            let held = if overdue { self.expire_held(held, &policy, now) } else { held };
+        let seen_all = self.permits.each_correctable(|mut held| {
+            if held.was == State::Open && held.record.ends.get() <= now.get() {
+                self.expire(&mut held, &policy, now);
+            }
             if held.was != State::Open && forgotten(held.record, &policy, now) {
                 held.note();
                 held.leave(State::Free);
@@ -310,9 +311,10 @@ impl Engine {
         let counts = |(at, epoch)| at == slot && counting.iter().any(|window| window.epoch == epoch);
         loop {
             let mut permits = Vec::new();
-            let seen_all = self.permits.each_correctable(|held| {
-                let overdue = held.was == State::Open && held.record.ends.get() <= now.get();
-                let held = if overdue { self.expire_held(held, policy, now) } else { held };
+            let seen_all = self.permits.each_correctable(|mut held| {
+                if held.was == State::Open && held.record.ends.get() <= now.get() {
+                    self.expire(&mut held, policy, now);
+                }
                 let mut is_taken_from = false;
                 held.each(|entry, charged| {
                     let at = self.arena.find(entry.slot).and_then(|counter| counter.whereabouts(entry.epoch));
@@ -335,34 +337,25 @@ impl Engine {
         }
     }
 
-    /// The permit's lock again, and whether it has expired: an open permit that is past its time expires here, whether
-    /// or not a sweep has been by. None once it is forgotten.
+    /// Whether a permit has expired: an open one that is past its time expires here, whether or not a sweep has been by.
+    /// None once it is forgotten.
     #[inline(always)]
-    fn expire_if_overdue<'a>(
-        &'a self,
-        held: Held<'a>,
-        policy: &Policy,
-        now: Millis,
-    ) -> Option<(Held<'a>, bool)> {
+    fn expire_if_overdue(&self, held: &mut Held<'_>, policy: &Policy, now: Millis) -> Option<bool> {
         if held.was == State::Open && held.record.ends.get() > now.get() {
-            return Some((held, false));
+            return Some(false);
         }
         self.expired(held, policy, now)
     }
 
     #[cold]
-    fn expired<'a>(&'a self, held: Held<'a>, policy: &Policy, now: Millis) -> Option<(Held<'a>, bool)> {
-        let held = if held.was == State::Open { self.expire_held(held, policy, now) } else { held };
-        (!forgotten(held.record, policy, now)).then_some((held, true))
+    fn expired(&self, held: &mut Held<'_>, policy: &Policy, now: Millis) -> Option<bool> {
+        if held.was == State::Open {
+            self.expire(held, policy, now);
+        }
+        (!forgotten(held.record, policy, now)).then_some(true)
     }
 
-    fn expire(&self, held: Held<'_>, policy: &Policy, now: Millis) {
-        let held = self.expire_held(held, policy, now);
-        let state = held.was;
-        held.leave(state);
-    }
-
-    fn expire_held<'a>(&'a self, held: Held<'a>, policy: &Policy, now: Millis) -> Held<'a> {
+    fn expire(&self, held: &mut Held<'_>, policy: &Policy, now: Millis) {
         let give_back = policy.settings.give_back_on_expiry;
         let record = held.record;
         held.each(|entry, charged| {
@@ -376,7 +369,7 @@ impl Engine {
         });
         self.stats.expired.fetch_add(1, Ordering::Relaxed);
         // Remembered from the instant at which it was due, not from the sweep that found it.
-        held.become_expired(if give_back { State::GivenBack } else { State::Charged })
+        held.become_expired(if give_back { State::GivenBack } else { State::Charged });
     }
 }
 

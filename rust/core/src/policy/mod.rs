@@ -44,12 +44,11 @@ impl Kind {
     /// Every kind, in the order of its number.
     pub(crate) const ALL: [Kind; 3] = [Kind::Tokens, Kind::Requests, Kind::Budget];
 
-    pub(crate) fn of(bits: i64) -> Kind {
-        match bits {
-            0 => Kind::Tokens,
-            1 => Kind::Requests,
-            _ => Kind::Budget,
-        }
+    /// The kind with a number, from its lower two bits.
+    #[inline(always)]
+    pub(crate) fn of(number: i64) -> Kind {
+        const KINDS: [Kind; 4] = [Kind::Tokens, Kind::Requests, Kind::Budget, Kind::Budget];
+        KINDS[(number & 3) as usize]
     }
 
     /// The word on the wire.

@@ -221,7 +221,7 @@ fn entries(
     let mut entries = Vec::with_capacity(taken.len());
     for one in taken {
         let slot = limits.get(&one.key).map_or(Slot::NOWHERE, |limit| limit.slot);
-        let kind = Kind::of(one.key & 3);
+        let kind = Kind::of(one.key);
         let mut epoch = None;
         if let Some(place) = places.get_mut(&one.key) {
             epoch = one.epoch.and_then(|epoch| place.now(epoch));

@@ -110,6 +110,7 @@ impl Fixed<'_> {
     ///
     /// By the clock alone, without any count, a window rolls for what is added to it and not for what is taken out: a
     /// hold that stayed in the word would count again if the clock were set back.
+    #[inline(always)]
     pub(crate) fn correct(&self, epoch: Epoch, total: i64, used: i64, now: Millis) -> Met {
         // What is used falls before what is taken does, and rises after it: no reader sees more used than taken.
         if used < 0 && !self.add_used(epoch, used) {
@@ -164,6 +165,7 @@ impl Fixed<'_> {
     }
 
     /// False: sealed by an edit, nothing was added.
+    #[inline(always)]
     fn add_used(&self, epoch: Epoch, delta: i64) -> bool {
         let mut seen = self.used.load();
         loop {
