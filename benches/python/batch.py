@@ -1,8 +1,8 @@
 """What does a pair cost in a batch, beside the same pair by itself?
 
-Both sides say no cost, and the engine counts zero: tuples have no place for one. The requests are at hand
-before the clock starts, on both sides; the tuples or mappings that settle are made inside it: they need the
-permits.
+Both sides say no cost, tuples have no place for one: it is that of the packaged price of the model. The
+requests are at hand before the clock starts, on both sides; the tuples or mappings that settle are made
+inside it: they need the permits.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def in_batches(
 
 def main() -> None:
     names, order = hot_keys()
-    engine = build("typical", len(names), unknown_price="count_zero")
+    engine = build("typical", len(names))
     strings = [names[number] for number in order]
     handles = [engine.handle(name) for name in strings]
     tokens = [0]
