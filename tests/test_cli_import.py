@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import stat
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 import limen
-from bifrost_file import ENVIRONMENT, WHOLE
+from bifrost_file import ENVIRONMENT, WHOLE, governed, override
 from test_cli import run
 
 
@@ -72,6 +73,29 @@ def test_a_store_takes_it_and_the_keys_stay_good(file: Path, tmp_path: Path) -> 
         }
         held = run("import", "bifrost", file, "--db", db, **ENVIRONMENT)
         assert (held.returncode, "in use" in held.stderr) == (3, True)
+
+
+def test_prices_far_off_the_catalogue_are_named_and_taken_where_they_are_confirmed(tmp_path: Path) -> None:
+    file, out, db = tmp_path / "config.json", tmp_path / "policy.json", tmp_path / "limen.db"
+    slip = override({"input_cost_per_token": 2.5, "output_cost_per_token": 1e-5}, pattern="gpt-4o")
+    meant = override({"input_cost_per_token": 2.5e-6}, id="p", name="p", pattern="gpt-4o-mini")
+    gone = override({"input_cost_per_token": -1}, id="q", name="q", pattern="gpt-4o")
+    file.write_text(json.dumps(governed(pricing_overrides=[slip, meant, gone])))
+    path = "governance.pricing_overrides[0]"
+    done = run("import", "bifrost", file, "-o", out)
+    assert done.returncode == 1
+    assert f"left out: {path}.pricing_patch.input_cost_per_token is over 1,000 times" in done.stderr
+    assert (
+        f"left out: {path} is left out whole: if its prices are meant, import with --confirm" in done.stderr
+    )
+    assert [one["id"] for one in json.loads(out.read_text())["pricing_overrides"]] == ["p"]
+    done = run("import", "bifrost", file, "--confirm", "--db", db)
+    assert f"changed: {path} moves a price more than a thousandfold: confirmed" in done.stderr
+    assert "left out: governance.pricing_overrides[2].pricing_patch.input_cost_per_token" in done.stderr
+    assert (done.returncode, done.stderr.count("confirm")) == (1, 1)
+    with limen.Engine.open(db) as engine:
+        assert [one.id for one in engine.pricing_overrides.list()] == ["o", "p"]
+        assert engine.pricing_overrides.get("o").patch.input_cost_per_token == Decimal("2.5")
 
 
 @pytest.mark.parametrize(

@@ -45,15 +45,20 @@ Try it:
 @click.argument("file", type=FILE)
 @click.option("-o", "--out", type=_NEW, metavar="OUT", help="Write a new file, for its owner alone to read.")
 @click.option("--db", type=_NEW, metavar="DB", help="Load it into a store, made where there is none.")
+@click.option(
+    "--confirm", is_flag=True, help="Take prices that are over 1,000 times the catalogue's, or under 1/1,000."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (needs -o or --db).")
-def bifrost(file: Path, out: Path | None, db: Path | None, as_json: bool) -> None:
+def bifrost(file: Path, out: Path | None, db: Path | None, confirm: bool, as_json: bool) -> None:
     """Write Bifrost's config.json FILE as a file of limen.
 
     It goes to standard output where neither -o nor --db says otherwise. What limits, allows and prices is
     taken, from `governance` and `providers`; the report on stderr names everything else: "changed" is taken
     in another form, "left out" governs and is not taken, "outside" governs nothing. An entry that limen would
-    refuse is left out whole, with what names it. Usage is not carried over. Virtual keys stay good: their
-    values go over as SHA-256. In a file with `version: 1` empty lists allow all; else they allow nothing.
+    refuse is left out whole, with what names it; so is a price that is far off the catalogue's, most likely
+    by a slip of units, unless --confirm says that it is meant. Usage is not carried over. Virtual keys stay
+    good: their values go over as SHA-256. In a file with `version: 1` empty lists allow all; else they allow
+    nothing.
     """
     from limen.importing.bifrost import read_bifrost
     from limen.resources.document import read_document
@@ -63,7 +68,7 @@ def bifrost(file: Path, out: Path | None, db: Path | None, as_json: bool) -> Non
     document, faults = read_document(file)
     try:
         faults.check()
-        found = read_bifrost(document)
+        found = read_bifrost(document, confirm)
     except LimenError as error:
         end(WRONG, "\n".join(f"{file}: {one}" for one in error.faults))
     text = _text(found.document)

@@ -36,8 +36,11 @@ class Imported(NamedTuple):
     notes: Notes
 
 
-def read_bifrost(value: Any) -> Imported:
-    """The whole of a config.json. InvalidError where it is none."""
+def read_bifrost(value: Any, confirm: bool = False) -> Imported:
+    """The whole of a config.json. InvalidError where it is none.
+
+    `confirm` takes prices however far off the catalogue's they are.
+    """
     if not isinstance(value, Mapping) or not {"governance", "providers"} & set(value):
         raise fault(
             "invalid_request", "has neither governance nor providers: it is no config.json of Bifrost"
@@ -54,7 +57,7 @@ def read_bifrost(value: Any) -> Imported:
         settings["secret_env"] = sorted(secrets.variables)
     _name_the_rest(document, governance)
     notes.finish()
-    found = loadable(entries, settings, notes)
+    found = loadable(entries, settings, notes, confirm)
     counts = {word: len(listed) for word, listed in found.items() if isinstance(listed, list)}
     return Imported(found, counts, notes)
 
