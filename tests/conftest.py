@@ -40,7 +40,10 @@ WAYS = dict.fromkeys(
     ("memory", "store", "http"),
 )
 WAYS |= dict.fromkeys(
-    ("test_bad_input_bodies", "test_bad_input_rules", "test_routing", "test_routing_variables"),
+    (
+        *("test_bad_input_bodies", "test_bad_input_rules", "test_routing", "test_routing_variables"),
+        "test_idempotency",
+    ),
     ("memory", "http"),
 )
 WAYS["test_config_file"] = ("memory", "store")

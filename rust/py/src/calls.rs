@@ -40,7 +40,8 @@ How much, in counts of tokens and in dollars: `input_tokens` and `max_output_tok
 `usage`, a mapping of the usage words that are expected; and `cost_usd`. What is stated is held or refused; a
 maximum may be cut, and the permit's `max_output_tokens` says to how much.
 
-`id`, up to 128 bytes, makes a repeated call the same call. `now_ms` is for engines with a ManualClock.
+`id`, up to 128 bytes: while its permit is open, a call of the same key that differs in nothing but `headers`,
+`params` and `sticky` gets that permit, and takes nothing. `now_ms` is for engines with a ManualClock.
 Raises InvalidError for what cannot be meant, ConflictError (id_in_progress, id_conflict) for an id that is not
 free.";
 
