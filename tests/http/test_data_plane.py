@@ -44,7 +44,7 @@ def test_an_admitted_request_gets_all_that_its_gateway_needs(door: Door) -> None
         "fallbacks": [],
         "rule_id": None,
         "max_output_tokens": None,
-        "held": {"requests": 0, "tokens": 1212, "cost_usd": 0, "price": None},
+        "held": {"requests": 0, "tokens": 1212, "cost_usd": 0},
         "expires_at": "2024-01-01T00:10:00.000Z",
     }
     assert reply.headers["content-type"] == "application/json"
@@ -82,7 +82,7 @@ def test_what_an_answer_writes_itself_is_written_as_orjson_would(door: Door, nan
         "fallbacks": [fallback],
         "rule_id": None,
         "max_output_tokens": None,
-        "held": {"requests": 0, "tokens": nano, "cost_usd": dollars(nano), "price": "stated"},
+        "held": {"requests": 0, "tokens": nano, "cost_usd": dollars(nano)},
         "expires_at": instant(permit.expires_at_ms),
     }
     assert permit.json() == orjson.dumps(body)

@@ -25,7 +25,6 @@ class HeldAmounts(Struct, kw_only=True):
     requests: int
     tokens: int
     cost_usd: Decimal
-    price: Literal["known", "stated", "default", "zero"] | None
 
 
 class Admitted(Struct, kw_only=True):

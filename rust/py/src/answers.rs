@@ -37,7 +37,8 @@ impl Handle {
     }
 }
 
-/// What a permit holds: the largest that any level holds.
+/// What a permit holds: the largest that any level holds, and why. (HTTP names the numbers alone: there settle says which
+/// price it was, and an explanation beforehand.)
 #[pyclass(frozen, module = "limen", get_all)]
 pub(crate) struct Held {
     /// Requests counted.
@@ -95,11 +96,6 @@ impl Permit {
         self.engine.get().ready()?;
         self.granted(py)?.write(json);
         Ok(())
-    }
-
-    /// What was granted.
-    pub(crate) fn grant(&self) -> &Grant {
-        &self.grant
     }
 
     /// The engine that gave it, and its number there.

@@ -1,7 +1,7 @@
 //! What a grant and a settlement say: texts that are not built before they are read, and the JSON of the HTTP face. None of
 //! it needs the interpreter.
 
-use limen_core::answer::{Fallbacks, Grant, ModelText, PriceSource, ProviderText, Settlement};
+use limen_core::answer::{Fallbacks, Grant, ModelText, ProviderText, Settlement};
 
 use crate::core::Core;
 use crate::json::Json;
@@ -104,8 +104,6 @@ impl<'a> Granted<'a> {
         json.number(grant.held_tokens);
         json.raw(",\"cost_usd\":");
         json.dollars(grant.held_nano_usd);
-        json.raw(",\"price\":");
-        json.text_or_null(grant.held_price.map(PriceSource::as_str));
         json.raw("},\"expires_at\":");
         json.instant(grant.expires_at);
     }
