@@ -307,7 +307,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "evaluate": ("v", "m"),
     "explain": ("v", "m"),
     "trace_price": ((None, None, None), "m", "embedding", {}),
-    "trace_limits": (None,),
+    "trace_decision": ({"key": "v", "model": "m"},),
     "trace_rules": ({"key": "v", "model": "m"},),
     "rule_health": ("r",),
     "keep_history": (True,),

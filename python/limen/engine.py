@@ -375,7 +375,8 @@ class Engine(_core.Engine):
         """What `admit` would answer, and why: rules, candidates, limits, and each line of the price.
 
         The arguments and faults of `admit`. What is priced are the usage words given beside them, such as
-        prompt_tokens; without any, what is expected: `usage`, or the amounts. Takes nothing.
+        prompt_tokens; without any, what is expected: `usage`, or the amounts. Where it is not said how much
+        the request may use, these words are what it is expected to. Takes nothing.
         """
         request = {word: value for word, value in locals().items() if word not in ("self", "words")}
         # Imported here: most programs explain nothing.

@@ -1,12 +1,11 @@
-"""How a request is explained: what `peek` answers, and the price that the core traces for it."""
+"""How a request is explained: the decision and the price that the core traces for it, as structs."""
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from limen.answers import usd
 from limen.bodies import OverrideScope
-from limen.errors import LimenError
 from limen.explanation import (
     AppliedOverride,
     Candidate,
@@ -22,7 +21,6 @@ from limen.resources.reading import moment
 if TYPE_CHECKING:
     from limen.engine import Engine
     from limen.model import PricingOverride
-    from limen.reports import Level
 
 _SCOPES: Final = get_args(OverrideScope)
 _AMOUNTS: Final = {
@@ -33,69 +31,77 @@ _AMOUNTS: Final = {
 
 
 def explain(engine: "Engine", request: dict[str, Any], words: Mapping[str, Any]) -> Explanation:
-    """What takes part in a request, given as `admit` takes it; `words` is the usage to price."""
-    answer = engine.peek(**request)
-    provider, model, key_id = _target(engine, request, answer)
-    virtual_key = _key_of(engine, request["key"])
-    usage = dict(words) or _expected(request)
+    """What takes part in a request, given as `admit` takes it.
+
+    `words` is the usage to price, and what is expected where the request itself does not say.
+    """
+    if request.get("cost_usd") is None and not any(map(request.get, ("usage", "input_tokens", "tokens"))):
+        request = {**request, "usage": words}
+    traced = engine.trace_decision(request)
+    answer, model = traced["answer"], traced["model"]
     price = None
     if model is not None:
-        price = _price(engine, (virtual_key, provider, key_id), model, request, usage)
+        ids = (traced["virtual_key_id"], traced["provider"], traced["key_id"])
+        price = _price(engine, ids, model, request, dict(words) or _expected(request))
     return Explanation(
         allowed=bool(answer),
         code=None if answer else answer.code,
-        provider=provider,
+        provider=traced["provider"],
         model=model,
-        key_id=key_id,
+        key_id=traced["key_id"],
         rule_id=answer.rule_id if answer else None,
         max_output_tokens=answer.max_output_tokens if answer else None,
         price=price,
-        rules=_rules(engine, request),
-        candidates=_candidates(engine, virtual_key, model, answer),
-        limits=_limits(engine, answer),
+        rules=engine.routing_rules.steps(traced["steps"]),
+        candidates=[_candidate(*one) for one in traced["candidates"]],
+        limits=[_counter(*one) for one in traced["counters"]],
     )
 
 
-Target: TypeAlias = tuple[str | None, str | None, str | None]
-"""Provider, model, key_id."""
+def _candidate(
+    provider: str | None, model: str, key_id: str | None, weight: float | None, result: Any, limits: list[Any]
+) -> Candidate:
+    refusing = [_counter(*one) for one in limits]
+    return Candidate(
+        provider=provider, model=model, key_id=key_id, weight=weight, result=result, limits=refusing
+    )
 
 
-def _target(engine: "Engine", request: dict[str, Any], answer: Any) -> Target:
-    """Where the request goes; where it is refused, what is in its way first, or what it names."""
-    if answer:
-        return answer.provider or None, answer.model or None, answer.key_id
-    if answer.excluded:
-        first = answer.excluded[0]
-        return first.provider or None, first.model, first.key_id
-    provider, model = request.get("provider") or None, request.get("model")
-    if model is not None and provider is None:
-        prefix, _, rest = model.partition("/")
-        if rest and prefix in {row.name for row in engine.providers.known.list()}:
-            return prefix, rest, None
-    if model is not None and provider is not None and model.startswith(f"{provider}/"):
-        model = model.removeprefix(f"{provider}/") or model
-    return provider, model, None
+def _counter(
+    level: Any,
+    owner_id: str,
+    limit_id: str,
+    kind: Any,
+    limit: int,
+    used: int,
+    held: int,
+    asked: int | None,
+    reset_at_ms: int,
+    refuses: bool,
+    wait_ms: int | None,
+) -> CounterState:
+    def amount(count: int) -> int | Decimal:
+        return usd(count) if kind == "budget" else count
 
-
-def _key_of(engine: "Engine", key: Any) -> str | None:
-    try:
-        return None if key is None else engine.handle(key).id
-    except LimenError:
-        return None
+    return CounterState(
+        level=level,
+        owner_id=owner_id,
+        limit_id=limit_id,
+        kind=kind,
+        limit=amount(limit),
+        used=amount(used),
+        held=amount(held),
+        asked=None if asked is None else amount(asked),
+        resets_at=moment(reset_at_ms),
+        refuses=refuses,
+        retry_after=None if wait_ms is None else wait_ms / 1_000,
+    )
 
 
 def _expected(request: dict[str, Any]) -> dict[str, Any]:
     if request.get("usage"):
         return dict(request["usage"])
     return {word: request[name] for name, word in _AMOUNTS.items() if request.get(name)}
-
-
-def _rules(engine: "Engine", request: dict[str, Any]) -> list[Any]:
-    """Every rule that is looked at; none where nobody is known to ask."""
-    try:
-        return engine.evaluate(**request).steps
-    except LimenError:
-        return []
 
 
 def _price(
@@ -195,48 +201,3 @@ def _why_not(other: "PricingOverride", winner: "PricingOverride") -> str:
     if other.created_at != winner.created_at:
         return "it was made later"
     return "its id comes later"
-
-
-def _candidates(engine: "Engine", virtual_key: str | None, model: str | None, answer: Any) -> list[Candidate]:
-    """Every provider config of the key: chosen, left out with the reason, or standing by."""
-    if virtual_key is None or model is None:
-        return []
-    excluded = {} if answer else {one.provider: one.reason for one in answer.excluded}
-    standing_by = {text.partition("/")[0] for text in answer.fallbacks} if answer else set()
-    found = []
-    for config in engine.virtual_keys.get(virtual_key).provider_configs:
-        if answer and config.provider == answer.provider:
-            result = "chosen"
-        elif config.provider in excluded:
-            result = excluded[config.provider]
-        elif "*" not in config.allowed_models and model not in config.allowed_models:
-            result = "model_blocked"
-        elif config.provider in standing_by:
-            result = "fallback"
-        else:
-            result = "no_weight" if config.weight is None else "not_tried"
-        found.append(Candidate(provider=config.provider, weight=config.weight, result=result))
-    return found
-
-
-def _limits(engine: "Engine", answer: Any) -> list[CounterState]:
-    if answer:
-        told = engine.trace_limits(answer)
-    else:
-        told = [
-            (one.level, one.owner_id, one.limit_id, one.kind, one.limit, one.used, one.held, one.reset_at_ms)
-            for one in answer.limits
-        ]
-    return [
-        CounterState(
-            level=cast("Level", level),
-            owner_id=owner,
-            limit_id=id,
-            kind=kind,
-            limit=usd(limit) if kind == "budget" else limit,
-            used=usd(used) if kind == "budget" else used,
-            held=usd(held) if kind == "budget" else held,
-            resets_at=moment(resets),
-        )
-        for level, owner, id, kind, limit, used, held, resets in told
-    ]

@@ -1,4 +1,4 @@
-"""`limen explain`: what a call would cost, line by line, and why."""
+"""`limen explain`: what a call would cost, line by line, and why; and what would become of it."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -37,10 +37,11 @@ def explain(
     db: Path | None,
     as_json: bool,
 ) -> None:
-    """Say what a call of MODEL would cost, and why.
+    """Say what a call of MODEL would cost, and why; and what would become of it.
 
-    WORDS say what it uses, as in `prompt_tokens=812 completion_tokens=233 batch=true`. The row of the
-    catalogue, the override that applies and what it won over, the tier, each line.
+    WORDS say what it uses, as in `prompt_tokens=812 completion_tokens=233 batch=true`. Of the price: the row
+    of the catalogue, the override that applies and what it won over, the tier, each line. Of the decision:
+    each rule, each candidate with its weight or why it is left out, each limit with its numbers.
     """
     body = {"model": model, "request_type": request_type, **_words(words)}
     body |= {name: given for name, given in (("virtual_key_id", key_id), ("provider", provider)) if given}
@@ -64,7 +65,7 @@ def _of_file(config: Path, body: dict[str, Any]) -> Any:
             engine.load(config)
             id = request.pop("virtual_key_id", None)
             key = None if id is None else engine.handle(id=id)
-            return engine.explain(key, **request).price
+            return engine.explain(key, **request).whole_price()
     except LimenError as error:
         end(WRONG, "\n".join(f"{config}: {found}" for found in error.faults))
 

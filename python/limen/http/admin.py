@@ -247,7 +247,7 @@ def _explain(engine: "Engine", asked: Asked) -> Answer:
     if ask.model is None:
         raise fault("invalid_request", "is missing", "model")
     request, words = calls.explained(ask)
-    return entity_answer(200, engine.explain(key, **request, **words).price)
+    return entity_answer(200, engine.explain(key, **request, **words).whole_price())
 
 
 def _asking(engine: "Engine", ask: calls.Ask) -> "str | Handle | None":

@@ -194,11 +194,7 @@ class RoutingRules(Resource[RoutingRuleRow, RoutingRule, ListRoutingRulesRespons
         self, variables: Mapping[str, Any], steps: Sequence[tuple[str, str, str]], answer: Any
     ) -> RuleEvaluation:
         """What the core found in a dry run, with the rules under their names."""
-        told: list[RuleStep] = []
-        for id, result, reason in steps:
-            rule = self._kept(id)
-            step = {"rule_id": id, "name": rule.name, "scope": rule.scope, "result": result, "reason": reason}
-            told.append(msgspec.convert(step, RuleStep))
+        told = self.steps(steps)
         target = None
         if answer:
             target = RoutedTarget(provider=answer.provider, model=answer.model, key_id=answer.key_id)
@@ -213,6 +209,15 @@ class RoutingRules(Resource[RoutingRuleRow, RoutingRule, ListRoutingRulesRespons
             variables=RuleVariables(**variables),
             steps=told,
         )
+
+    def steps(self, steps: Sequence[tuple[str, str, str]]) -> list[RuleStep]:
+        """Rules that were looked at (id, result, reason), under their names."""
+        told: list[RuleStep] = []
+        for id, result, reason in steps:
+            rule = self._kept(id)
+            step = {"rule_id": id, "name": rule.name, "scope": rule.scope, "result": result, "reason": reason}
+            told.append(msgspec.convert(step, RuleStep))
+        return told
 
     def _ids(self, wanted: dict[str, Any]) -> Collection[str]:
         scope_id = wanted.get("scope_id")

@@ -7,7 +7,7 @@
 
 use smallvec::SmallVec;
 
-use crate::answer::{Denial, HeldReason, Told, Violation};
+use crate::answer::{Counted, Denial, HeldReason, Told, Violation};
 use crate::arena::{Arena, Counter, Slot};
 use crate::engine::Engine;
 use crate::permit::{Entry, Handle, Held, State};
@@ -95,7 +95,7 @@ pub(crate) struct Amount {
 impl Amount {
     /// By kind.
     #[inline(always)]
-    fn by_kind(&self) -> [i64; 3] {
+    pub(crate) fn by_kind(&self) -> [i64; 3] {
         [self.tokens, 1, self.nano]
     }
 }
@@ -113,6 +113,13 @@ impl<'p> Lines<'p> {
     #[inline(always)]
     pub(crate) fn count(&self, kind: Kind) -> bool {
         self.kinds & 1 << kind as u8 != 0
+    }
+
+    /// What each of them shows.
+    pub(crate) fn read(&self, now: Millis) -> impl Iterator<Item = Told> {
+        self.list
+            .iter()
+            .map(move |line| (line.limit.name.clone(), line.counter.read_as(line.limit.kind, now)))
     }
 
     /// By kind, what is used and held of the fullest of them, in percent. What nothing fits into is full.
@@ -418,14 +425,25 @@ impl Engine {
     /// What every line would show if `amount` had been taken from it.
     #[cold]
     pub(crate) fn told(lines: &Lines<'_>, amount: &Amount, now: Millis) -> Box<[Told]> {
-        let after = |line: &Line<'_>| {
-            let kind = line.limit.kind;
-            let reading = line.counter.read_as(kind, now);
-            let taken =
-                Reading { held: reading.held.saturating_add(amount.by_kind()[kind as usize]), ..reading };
-            (line.limit.name.clone(), taken)
+        let amounts = amount.by_kind();
+        let after = |(name, reading): Told| {
+            let held = reading.held.saturating_add(amounts[name.kind as usize]);
+            (name, Reading { held, ..reading })
         };
-        lines.list.iter().map(after).collect()
+        lines.read(now).map(after).collect()
+    }
+
+    /// What every line shows, and what the least that is asked comes to there.
+    #[cold]
+    pub(crate) fn counted(
+        lines: &Lines<'_>,
+        wanted: &Wanted<'_>,
+        settings: &Settings,
+        now: Millis,
+    ) -> Vec<Counted> {
+        let least = wanted.least(settings);
+        let counted = |(name, reading): Told| Counted::new(&name, reading, least[name.kind as usize]);
+        lines.read(now).map(counted).collect()
     }
 
     /// Count a refusal whose reason is gone already: it met a reservation that was being undone.

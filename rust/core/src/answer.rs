@@ -308,6 +308,93 @@ pub struct Evaluation {
     pub answer: Option<Answer>,
 }
 
+/// One counter that a dry run met.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// The limit's name.
+    pub name: Arc<LimitName>,
+    /// What it shows; of a target that serves, after the request.
+    pub reading: Reading,
+    /// What is asked of it; None where something else was in the way before limits were asked.
+    pub asked: Option<i64>,
+    /// Where it refuses.
+    pub refusal: Option<Violation>,
+}
+
+impl Counted {
+    pub(crate) fn new(name: &Arc<LimitName>, reading: Reading, asked: i64) -> Counted {
+        Counted { name: name.clone(), reading, asked: Some(asked), refusal: None }
+    }
+
+    pub(crate) fn unasked(name: Arc<LimitName>, reading: Reading) -> Counted {
+        Counted { name, reading, asked: None, refusal: None }
+    }
+}
+
+/// What became of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It serves.
+    Chosen,
+    /// It stands by, should the one that serves fail.
+    Fallback,
+    /// Nobody had to try it.
+    NotTried,
+    /// It cannot serve.
+    LeftOut(Reason),
+}
+
+impl Fate {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Fate::Chosen => "chosen",
+            Fate::Fallback => "fallback",
+            Fate::NotTried => "not_tried",
+            Fate::LeftOut(reason) => reason.as_str(),
+        }
+    }
+}
+
+/// A target that took part in a decision.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The provider; empty where a rule's target leaves it to the key.
+    pub provider: Arc<str>,
+    /// The model.
+    pub model: Box<str>,
+    /// The provider key that is pinned, or had been drawn.
+    pub key_id: Option<Arc<str>>,
+    /// Its weight in the draw; None where it is in none.
+    pub weight: Option<f64>,
+    /// What became of it.
+    pub fate: Fate,
+    /// The counters that refuse it.
+    pub limits: Vec<Counted>,
+}
+
+/// All that takes part in a decision.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// What `peek` answers.
+    pub answer: Answer,
+    /// The virtual key's id, where it is known who asks.
+    pub virtual_key: Option<Arc<str>>,
+    /// The provider to call; of a refusal, of the first target. Empty where none is named.
+    pub provider: Arc<str>,
+    /// The model, likewise; None for a tool alone.
+    pub model: Option<Box<str>>,
+    /// The provider key, likewise.
+    pub key_id: Option<Arc<str>>,
+    /// Every rule that was looked at, in its turn.
+    pub steps: Vec<Step>,
+    /// Every target: those that were looked at, in turn, then those that were not.
+    pub candidates: Vec<Candidate>,
+    /// Every counter of the targets that were looked at.
+    pub counters: Vec<Counted>,
+}
+
 /// Where the cost of a settlement comes from. The numbers are kept in stores, among other flags: see `permit::steps`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

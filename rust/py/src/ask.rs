@@ -1,6 +1,6 @@
 //! From the arguments of `admit` and `peek` to a request of the core, and from its answer to an object.
 
-use limen_core::answer::{Answer, Evaluation, Grant, ProviderText};
+use limen_core::answer::{Answer, Evaluation, Explanation, Grant, ProviderText};
 use limen_core::error::Fault;
 use limen_core::request::{Amounts, Asked, Caller, KeyHandle, Request, RequestType};
 use limen_core::units::{Millis, Rounding};
@@ -165,6 +165,14 @@ impl<'a> Ask<'a> {
         self.put(|request| {
             let now = self.now.unwrap_or_else(|| core.clock.now());
             core.engine.evaluate(request, now, &core.here(false, self.now))
+        })
+    }
+
+    /// A dry run of the whole decision.
+    pub(crate) fn explanation(&self, core: &Core) -> Result<Explanation, Fault> {
+        self.put(|request| {
+            let now = self.now.unwrap_or_else(|| core.clock.now());
+            core.engine.explain(request, now, &core.here(false, self.now))
         })
     }
 

@@ -1,13 +1,12 @@
-//! Dry runs, as objects: of the rules, of a price.
+//! Dry runs, as objects: of the rules, of a whole decision, of a price.
 
-use limen_core::answer::{PriceSource, Told};
+use limen_core::answer::{Candidate, Counted, PriceSource, Step};
 use limen_core::pricing::{Ids, Line};
 use limen_core::request::RequestType;
 use limen_core::units::FemtoUsd;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::answers::Permit;
 use crate::ask::{self, Ask, Item};
 use crate::convert;
 use crate::core::Core;
@@ -36,8 +35,7 @@ pub(crate) fn trace_rules<'py>(
     for (name, percent) in &found.percents {
         variables.set_item(name, percent)?;
     }
-    let step = found.steps.iter().map(|step| (&*step.rule.row().id, step.result, &*step.reason));
-    let steps: Vec<_> = step.collect();
+    let steps = steps(&found.steps);
     let answer = found.answer.map(|answer| ask.object(own, &item.given(), answer)).transpose()?;
     (variables, steps, answer).into_pyobject(py)
 }
@@ -72,22 +70,65 @@ pub(crate) fn trace_price<'py>(
     Ok(told)
 }
 
-/// A limit: level, owner, id, kind, and its numbers: limit, used, held, when it is empty.
-pub(crate) type LimitTold = (&'static str, String, String, &'static str, i64, i64, i64, i64);
+/// A counter: level, owner, id, kind; limit, used, held, what is asked; when it is empty; whether it refuses, and the ms until it
+/// does not.
+type CounterTold<'a> =
+    (&'a str, &'a str, &'a str, &'a str, i64, i64, i64, Option<i64>, i64, bool, Option<i64>);
 
-/// The limits that a permit was taken from; of a peek, as they would be after the request.
-pub(crate) fn trace_limits(core: &Core, permit: &Permit) -> Vec<LimitTold> {
-    let told = |(name, reading): Told| {
-        (
-            name.level.as_str(),
-            name.owner_id.to_string(),
-            name.limit_id.to_string(),
-            name.kind.as_str(),
-            name.limit,
-            reading.used,
-            reading.held,
-            reading.reset.get(),
-        )
-    };
-    core.engine.limits_of(permit.grant(), core.clock.now()).into_iter().map(told).collect()
+fn counter(counted: &Counted) -> CounterTold<'_> {
+    let (name, reading) = (&counted.name, counted.reading);
+    let refusal = counted.refusal.as_ref();
+    (
+        name.level.as_str(),
+        &name.owner_id,
+        &name.limit_id,
+        name.kind.as_str(),
+        name.limit,
+        reading.used,
+        reading.held,
+        counted.asked,
+        reading.reset.get(),
+        refusal.is_some(),
+        refusal.and_then(|refusal| refusal.wait_ms),
+    )
+}
+
+/// All that takes part in a decision, as a dict: what `peek` answers; where the request goes, or would first; rules, targets
+/// and counters.
+pub(crate) fn trace_decision<'py>(
+    own: &Bound<'py, Engine>,
+    request: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let core = own.get().ready()?;
+    let item = Item::read(request)?;
+    let ask = Ask::read(core, &item.given())?;
+    let found = ask.explanation(core).map_err(convert::raise)?;
+    let told = PyDict::new(own.py());
+    told.set_item("virtual_key_id", found.virtual_key.as_deref())?;
+    told.set_item("provider", named(&found.provider))?;
+    told.set_item("model", found.model.as_deref())?;
+    told.set_item("key_id", found.key_id.as_deref())?;
+    told.set_item("steps", steps(&found.steps))?;
+    told.set_item("candidates", found.candidates.iter().map(candidate).collect::<Vec<_>>())?;
+    told.set_item("counters", found.counters.iter().map(counter).collect::<Vec<_>>())?;
+    told.set_item("answer", ask.object(own, &item.given(), found.answer)?)?;
+    Ok(told)
+}
+
+/// A target: provider, model, key, weight, what became of it, the counters that refuse it.
+type CandidateTold<'a> =
+    (Option<&'a str>, &'a str, Option<&'a str>, Option<f64>, &'a str, Vec<CounterTold<'a>>);
+
+fn candidate(one: &Candidate) -> CandidateTold<'_> {
+    let limits = one.limits.iter().map(counter).collect();
+    (named(&one.provider), &one.model, one.key_id.as_deref(), one.weight, one.fate.as_str(), limits)
+}
+
+fn named(provider: &str) -> Option<&str> {
+    Some(provider).filter(|provider| !provider.is_empty())
+}
+
+/// (rule id, result, reason) of each.
+fn steps(steps: &[Step]) -> Vec<(&str, &str, &str)> {
+    steps.iter().map(|step| (&*step.rule.row().id, step.result, &*step.reason)).collect()
 }

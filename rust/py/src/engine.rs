@@ -269,11 +269,13 @@ impl Engine {
         dry_run::trace_price(self.ready()?, &ids, model, request_type, usage)
     }
 
-    /// The limits that `permit` was taken from, as tuples; of a peek, as they would be after the request.
-    fn trace_limits(&self, permit: &Bound<'_, PyAny>) -> PyResult<Vec<dry_run::LimitTold>> {
-        let core = self.ready()?;
-        let permit = permit.cast::<Permit>().map_err(|_| convert::fault("permit", "must be a permit"))?;
-        Ok(dry_run::trace_limits(core, permit.get()))
+    /// What `peek` answers to a mapping of its arguments, and all that takes part: where the request goes, rules, targets,
+    /// counters.
+    fn trace_decision<'py>(
+        slf: &Bound<'py, Self>,
+        request: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        dry_run::trace_decision(slf, request)
     }
 
     /// The engine's own clock, in ms since the Unix epoch.

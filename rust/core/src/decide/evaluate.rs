@@ -1,11 +1,12 @@
-//! A dry run of the rules: which binds a request and where it would go, and why those before it do not.
+//! Dry runs: which rule binds a request and why those before it do not; and all that takes part in its decision.
 
 use core::cell::RefCell;
 use std::sync::Arc;
 
 use super::facts::RequestFacts;
+use super::trail::{Trail, candidates};
 use super::{Decision, Incoming, Outcome, Pass};
-use crate::answer::{Answer, Denial, Evaluation, Step};
+use crate::answer::{Answer, Candidate, Counted, Denial, Evaluation, Explanation, Fate, Step};
 use crate::engine::Engine;
 use crate::error::{Code, Fault};
 use crate::request::{Request, World};
@@ -27,27 +28,76 @@ impl Engine {
         now: Millis,
         world: &impl World,
     ) -> Result<Evaluation, Fault> {
+        match self.dry_run(request, now, world)? {
+            (answer, Some(found)) => {
+                Ok(Evaluation { answer: found.binds.then_some(answer), ..found.evaluation })
+            }
+            (Answer::Denial(denial), None) => Err(Fault::new(denial.code)),
+            (Answer::Permit(_), None) => unreachable!("who is permitted was evaluated"),
+        }
+    }
+
+    /// What [`Engine::peek`] answers, with every rule, every target and every counter that takes part. Takes, draws and
+    /// counts nothing.
+    ///
+    /// # Errors
+    /// As [`Engine::peek`].
+    pub fn explain(
+        &self,
+        request: &Request<'_>,
+        now: Millis,
+        world: &impl World,
+    ) -> Result<Explanation, Fault> {
+        let (answer, found) = self.dry_run(request, now, world)?;
+        let Found { evaluation, virtual_key, candidates, counters, .. } = found.unwrap_or_default();
+        let chosen = candidates.iter().find(|one| one.fate == Fate::Chosen).or(candidates.first());
+        let (provider, model, key_id) = match chosen {
+            Some(target) => (target.provider.clone(), Some(target.model.clone()), target.key_id.clone()),
+            None => {
+                let policy = self.policy.load();
+                let said = request.model.map(|model| Incoming::new(&policy, request, model));
+                let provider = said.map_or(request.provider, |said| said.provider);
+                (Arc::from(provider), said.map(|said| said.model.into()), None)
+            }
+        };
+        let steps = evaluation.steps;
+        Ok(Explanation { answer, virtual_key, provider, model, key_id, steps, candidates, counters })
+    }
+
+    fn dry_run(
+        &self,
+        request: &Request<'_>,
+        now: Millis,
+        world: &impl World,
+    ) -> Result<(Answer, Option<Found>), Fault> {
         request.check()?;
         let _reader = self.policy.reader();
-        let mut run = DryRun { found: None };
-        let answer = self.decide_by(request, now, world, false, &mut run);
-        match (run.found, answer) {
-            (Some((evaluation, binds)), answer) => {
-                Ok(Evaluation { answer: binds.then_some(answer), ..evaluation })
-            }
-            (None, Answer::Denial(denial)) => Err(Fault::new(denial.code)),
-            (None, Answer::Permit(_)) => unreachable!("who is permitted was evaluated"),
-        }
+        let trail = Trail::default();
+        let mut run = DryRun { trail: &trail, found: None };
+        let answer = self.decide_by(request, now, world, false, Some(&trail), &mut run);
+        Ok((answer, run.found))
     }
 }
 
-/// What the last pass found, and whether a rule binds.
-struct DryRun {
-    found: Option<(Evaluation, bool)>,
+/// What the last pass found. There is none where it is not known who asks.
+#[derive(Default)]
+struct Found {
+    evaluation: Evaluation,
+    /// Whether a rule binds.
+    binds: bool,
+    virtual_key: Option<Arc<str>>,
+    candidates: Vec<Candidate>,
+    counters: Vec<Counted>,
 }
 
-impl Pass for DryRun {
+struct DryRun<'t> {
+    trail: &'t Trail,
+    found: Option<Found>,
+}
+
+impl Pass for DryRun<'_> {
     fn once<W: World>(&mut self, engine: &Engine, decision: &mut Decision<'_, '_, W>) -> Outcome {
+        self.trail.start();
         let (policy, request) = (decision.policy, decision.request);
         let incoming = Incoming::new(policy, request, request.model.unwrap_or(""));
         let facts = RequestFacts::new(engine, decision, incoming);
@@ -59,17 +109,27 @@ impl Pass for DryRun {
         for (rule, outcome) in rules.iter().flat_map(|rules| rules.trace(&asking, &noted)) {
             evaluation.steps.push(noted.step(rule, &outcome));
             if outcome == rules::Outcome::Match {
-                binding = Some(rule);
+                binding = Some(&**rule);
             }
         }
         if facts.is_outdated() {
             return Outcome::Outdated;
         }
-        self.found = Some((evaluation, binding.is_some()));
-        match binding {
-            Some(rule) => engine.bound(decision, rule, incoming),
-            None => Outcome::Denial(Box::new(Denial::new(Code::ProviderBlocked))),
+        let mut found = Found { evaluation, binds: binding.is_some(), ..Found::default() };
+        found.virtual_key = decision.identity.key.map(|key| key.id.clone());
+        let outcome = match (decision.is_tool_blocked(), request.model, binding) {
+            (true, ..) => Outcome::Denial(Box::new(Denial::new(Code::McpToolBlocked))),
+            (_, None, _) => engine.tool_alone(decision),
+            (_, _, Some(rule)) => engine.bound(decision, rule, incoming),
+            (_, _, None) => engine.without_rule(decision, incoming),
+        };
+        let permit = decision.grant.as_ref().filter(|_| matches!(outcome, Outcome::Permit));
+        if request.model.is_some() && !decision.is_tool_blocked() {
+            found.candidates = candidates(decision, self.trail, binding, incoming, permit);
         }
+        found.counters = engine.counters(decision, self.trail, incoming);
+        self.found = Some(found);
+        outcome
     }
 }
 

@@ -7,6 +7,7 @@ mod order;
 mod price;
 mod refusal;
 mod ruled;
+mod trail;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::request::{Asked, Caller, Request, World};
 use crate::routing::target::{Tape, Target, access, others, stated};
 use crate::units::Millis;
 use refusal::{LeftOut, denial_by, exclusion};
+use trail::Trail;
 
 /// Who was found to be calling.
 struct Identity<'p> {
@@ -83,6 +85,8 @@ struct Decision<'a, 'w, W> {
     refused: bool,
     /// Made in its place: handed from function to function it would be copied in each.
     grant: Option<Grant>,
+    /// Of a dry run: what became of each target.
+    trail: Option<&'a Trail>,
 }
 
 /// One pass over the targets. (No closure: whether one is inlined depends on how many there are.)
@@ -135,7 +139,7 @@ impl Engine {
 
     #[inline(always)]
     fn decide<W: World>(&self, request: &Request<'_>, now: Millis, world: &W, take: bool) -> Answer {
-        self.decide_by(request, now, world, take, &mut InEarnest)
+        self.decide_by(request, now, world, take, None, &mut InEarnest)
     }
 
     /// A refusal by limits is looked at once more, on fresh reads and the fine clock, after overdue permits were swept.
@@ -146,6 +150,7 @@ impl Engine {
         now: Millis,
         world: &W,
         take: bool,
+        trail: Option<&Trail>,
         pass: &mut impl Pass,
     ) -> Answer {
         let mut tape = Tape::new(world);
@@ -169,6 +174,7 @@ impl Engine {
                 looked_again,
                 refused: false,
                 grant: None,
+                trail,
             };
             match (pass.once(self, &mut decision), decision.grant.take()) {
                 (Outcome::Permit, Some(grant)) => return Answer::Permit(grant),
@@ -221,11 +227,8 @@ impl Engine {
     #[inline(always)]
     fn attempt<W: World>(&self, decision: &mut Decision<'_, '_, W>) -> Outcome {
         let (policy, request) = (decision.policy, decision.request);
-        if let (Some(tool), Some(key)) = (request.mcp_tool, decision.identity.key) {
-            let (client, tool) = tool.split_once('/').unwrap_or((tool, ""));
-            if !key.mcp.iter().any(|config| *config.client == *client && config.tools.allows(tool)) {
-                return Outcome::Denial(Box::new(Denial::new(Code::McpToolBlocked)));
-            }
+        if decision.is_tool_blocked() {
+            return Outcome::Denial(Box::new(Denial::new(Code::McpToolBlocked)));
         }
         let Some(model) = request.model else { return self.tool_alone(decision) };
         let incoming = Incoming::new(policy, request, model);
@@ -277,7 +280,7 @@ impl Engine {
             None => None,
             Some(key) => match access(policy, key, target, decision.request, decision.tape) {
                 Ok(key_id) => key_id,
-                Err(reason) => return cannot_serve(exclusion(target, None, reason), None),
+                Err(reason) => return self.closed(decision, target, None, reason),
             },
         };
         self.try_allowed(decision, target, key_id, model_is_shared)
@@ -298,10 +301,24 @@ impl Engine {
         self.line_up(&mut lines, policy, key, target.provider, Some(target.model));
         let applies = decision.prices(target, key_id.as_deref());
         let Some(quote) = decision.quote(&applies, &lines) else {
-            return cannot_serve(exclusion(target, key_id, Reason::PriceUnknown), None);
+            return self.closed(decision, target, key_id, Reason::PriceUnknown);
         };
         let wanted = Wanted { asked: &decision.request.asked, quote, tariff: applies.tariff };
         self.finish(decision, target, key_id, &mut lines, &wanted, model_is_shared)
+    }
+
+    /// Something other than a limit is in the way.
+    #[cold]
+    fn closed<W: World>(
+        &self,
+        decision: &Decision<'_, '_, W>,
+        target: &Target<'_>,
+        key_id: Option<Arc<str>>,
+        reason: Reason,
+    ) -> Tried {
+        let exclusion = exclusion(target, key_id, reason);
+        self.looked_at_closed(decision, target, &exclusion);
+        cannot_serve(exclusion, None)
     }
 
     #[inline(always)]
@@ -332,6 +349,9 @@ impl Engine {
                 granted.held_price = wanted.quote.source;
                 if !decision.take {
                     let peeked = Engine::told(lines, &amount, decision.now);
+                    if let Some(trail) = decision.trail {
+                        trail.chosen(target, granted.key_id.clone(), &peeked, &amount);
+                    }
                     granted.beside = Some(Box::new(Beside { peeked, ..Beside::default() }));
                 }
                 Tried::Permit
@@ -352,11 +372,15 @@ impl Engine {
                     // It met a reservation that has been undone since: there is room again.
                     return Tried::Outdated;
                 }
-                if only_shared(&violations, model_is_shared) {
-                    return Tried::Denial(Box::new(Denial::by_limits(violations, fits)));
+                let shared = only_shared(&violations, model_is_shared);
+                let left_out = Exclusion { limits: violations, ..exclusion(target, key_id, Reason::Limits) };
+                if let Some(trail) = decision.trail {
+                    trail.limited(target, &left_out, Engine::counted(lines, wanted, settings, decision.now));
                 }
-                let left_out = exclusion(target, key_id, Reason::Limits);
-                cannot_serve(Exclusion { limits: violations, ..left_out }, fits)
+                if shared {
+                    return Tried::Denial(Box::new(Denial::by_limits(left_out.limits, fits)));
+                }
+                cannot_serve(left_out, fits)
             }
         }
     }
@@ -371,6 +395,14 @@ impl<'a> Incoming<'a> {
 }
 
 impl<W: World> Decision<'_, '_, W> {
+    /// Whether the request calls a tool that its key may not use.
+    #[inline(always)]
+    fn is_tool_blocked(&self) -> bool {
+        let (Some(tool), Some(key)) = (self.request.mcp_tool, self.identity.key) else { return false };
+        let (client, tool) = tool.split_once('/').unwrap_or((tool, ""));
+        !key.mcp.iter().any(|config| *config.client == *client && config.tools.allows(tool))
+    }
+
     /// The number of a provider by its name. Those that the key may use are looked at first: they are few.
     #[inline(always)]
     fn provider(&self, name: &str) -> Option<u32> {

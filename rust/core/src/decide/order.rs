@@ -4,7 +4,7 @@ use super::refusal::{LeftOut, denial_by};
 use super::{Decision, Incoming, Outcome, Tried};
 use crate::answer::{Exclusion, ModelText, Reason};
 use crate::engine::Engine;
-use crate::policy::Key;
+use crate::policy::{Key, ProviderConfig};
 use crate::request::World;
 use crate::routing::target::{Drawing, Target, closed_to, fallback, ranked};
 
@@ -17,6 +17,16 @@ pub(super) struct Choice<'a> {
     pub(super) model_is_shared: bool,
     /// Whether configs of weight 0, which are never drawn, stand by: for nobody who brings fallbacks along.
     pub(super) stand_by: bool,
+}
+
+/// Why a config of a key is neither drawn nor stands by; None where it is, or does.
+pub(super) fn not_tried(config: &ProviderConfig, model: &str, stand_by: bool) -> Option<Reason> {
+    match config.weight {
+        _ if !config.models.allows(model) => Some(Reason::ModelBlocked),
+        None => Some(Reason::NoWeight),
+        Some(0.0) if !stand_by => Some(Reason::NoWeight),
+        Some(_) => None,
+    }
 }
 
 impl Engine {
@@ -115,12 +125,7 @@ impl Engine {
             }
         }
         for config in &key.configs {
-            let reason = match config.weight {
-                _ if !config.models.allows(model) => Reason::ModelBlocked,
-                None => Reason::NoWeight,
-                Some(0.0) if !stand_by => Reason::NoWeight,
-                Some(_) => continue,
-            };
+            let Some(reason) = not_tried(config, model, stand_by) else { continue };
             left_out.excluded.push(Exclusion {
                 provider: policy.providers.list[config.provider as usize].name.clone(),
                 model: model.into(),

@@ -6,8 +6,8 @@ use smallvec::SmallVec;
 
 use super::facts::RequestFacts;
 use super::order::Choice;
-use super::refusal::{LeftOut, denial_by, exclusion};
-use super::{Decision, Incoming, Outcome, Tried, cannot_serve};
+use super::refusal::{LeftOut, denial_by};
+use super::{Decision, Incoming, Outcome, Tried};
 use crate::answer::{Fallbacks, ModelText, Ruling};
 use crate::engine::Engine;
 use crate::request::World;
@@ -51,12 +51,18 @@ impl Engine {
         let mut of_first = None;
         let mut drawing = Drawing::new(rule, SmallVec::new());
         while let Some(place) = drawing.next(decision.request.sticky, decision.tape) {
+            if let Some(trail) = decision.trail {
+                trail.of_target(Some(place));
+            }
             if let Some(outcome) = self.try_rule_target(decision, rule, place, incoming, &mut left_out) {
                 decision.rule(rule.of_target(place), incoming);
                 return outcome.with_excluded(left_out.excluded);
             }
             of_first = of_first.or(Some(left_out.excluded.len()));
             drawing.leave_out(place);
+        }
+        if let Some(trail) = decision.trail {
+            trail.of_target(None);
         }
         for (place, (name, model)) in rule.row().fallbacks.iter().enumerate() {
             let (model, text) = match model {
@@ -104,7 +110,7 @@ impl Engine {
                 let key = decision.identity.key.map(|key| &**key);
                 match pinned(decision.policy, key, &target, decision.request.asked.batch, id) {
                     Ok(key_id) => self.try_allowed(decision, &target, key_id, model_is_shared),
-                    Err(reason) => cannot_serve(exclusion(&target, None, reason), None),
+                    Err(reason) => self.closed(decision, &target, Some(Arc::from(&**id)), reason),
                 }
             }
         };

@@ -145,11 +145,18 @@ fn serves(key: &ProviderKey, choice: &KeyChoice, model: &str, batch: bool) -> bo
         }
 }
 
-/// Whether a config leaves its provider open: no key of it is registered, or one that may be used serves the call.
-fn is_open(policy: &Policy, config: &ProviderConfig, model: &str, batch: bool) -> bool {
+/// Why a config leaves its provider closed. It is open where no key of it is registered, or one that may be used serves
+/// the call.
+pub(crate) fn closed(policy: &Policy, config: &ProviderConfig, model: &str, batch: bool) -> Option<Reason> {
     let keys = &policy.providers.list[config.provider as usize].keys;
-    (keys.is_empty() && config.keys == KeyChoice::Every)
-        || keys.iter().any(|key| key.weight > Some(0.0) && serves(key, &config.keys, model, batch))
+    match &config.keys {
+        KeyChoice::These(ids) if ids.is_empty() => Some(Reason::ProviderBlocked),
+        KeyChoice::Every if keys.is_empty() => None,
+        choice => {
+            let draws = |key: &ProviderKey| key.weight > Some(0.0) && serves(key, choice, model, batch);
+            (!keys.iter().any(draws)).then_some(Reason::NoKey)
+        }
+    }
 }
 
 /// One of the provider's keys that the config may use, by weight; none where the provider has none registered.
@@ -284,7 +291,7 @@ pub(crate) fn others(policy: &Policy, key: &Key, model: &str, batch: bool, chose
         for config in ranked(policy, key) {
             if Some(config.provider) != chosen
                 && config.models.allows(model)
-                && is_open(policy, config, model, batch)
+                && closed(policy, config, model, batch).is_none()
                 && !others.contains(&config.provider)
             {
                 others.push(config.provider);
