@@ -186,6 +186,11 @@ ROWS = [
         [deny("provider_blocked", request=ANY, excluded=[("p", "no_key")])],
     ),
     Row(
+        "and so it is where it was stated, since the code alone says that it is closed",
+        keyed({"name": "off", "enabled": False}),
+        [deny("provider_blocked", excluded=[("p", "no_key")])],
+    ),
+    Row(
         "a provider closed by an empty list of keys is excluded as blocked",
         keyed({"name": "on"}, key_ids=[]),
         [deny("provider_blocked", request=ANY, excluded=[("p", "provider_blocked")])],

@@ -472,9 +472,12 @@ impl Tried {
             Tried::Permit => Outcome::Permit,
             Tried::Denial(denial) => Outcome::Denial(denial),
             Tried::CannotServe(found) => {
+                // One that was stated is told about by the denial; but that a key is lacking only its exclusion says.
+                let lacks_key = found.0.reason == Reason::NoKey;
                 let mut left_out = LeftOut::default();
                 left_out.add(*found);
-                Outcome::Denial(Box::new(denial_by(left_out, 1).plain()))
+                let denial = denial_by(left_out, 1);
+                Outcome::Denial(Box::new(if lacks_key { denial } else { denial.plain() }))
             }
             Tried::Outdated => Outcome::Outdated,
         }
