@@ -40,6 +40,11 @@ def violations(
     return limits
 
 
+def price(femto_usd: int | None, tokens: int) -> int:
+    """Nano-dollars, rounded up once; nothing where the price is not known."""
+    return -(-(femto_usd or 0) * tokens // 10**6)
+
+
 class Permits:
     """Every permit that is remembered, and the limits that exist."""
 
@@ -100,6 +105,8 @@ class Permits:
             "tokens": permit.tokens if as_held else tokens or 0,
             "budget": permit.cost if cost is None else cost,
         }
+        if cost is None and tokens is not None and permit.femto_usd is not None:
+            real["budget"] = price(permit.femto_usd, tokens)
         overrun = False
         for kind, amount in real.items():
             overrun = overrun or (bool(permit.of(kind)) and amount > permit.amount(kind))

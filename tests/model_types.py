@@ -75,6 +75,49 @@ class ProviderKey:
     models: list[str] = field(default_factory=lambda: ["*"])
     batch: bool = False
 
+    def serves(self, target: Target) -> bool:
+        return self.enabled and ("*" in self.models or target.model in self.models)
+
+
+@dataclass
+class RuleTarget:
+    """Where a rule sends. What is None is the request's own; the first that can serve is drawn."""
+
+    provider: str | None
+    model: str | None
+    key_id: str | None = None
+
+
+@dataclass
+class Rule:
+    """A routing rule. `scope` is global, or a level with the id of its owner; `condition` names one of those
+    in `model_rules`. Of several targets the first weighs all but a millionth of a millionth."""
+
+    id: str
+    scope: str
+    scope_id: str | None
+    priority: int
+    made: int
+    condition: str
+    targets: list[RuleTarget]
+    fallbacks: list[str]
+    enabled: bool = True
+    matches: int = 0
+
+    def has_one_model(self) -> bool:
+        return not self.fallbacks and len({target.model for target in self.targets}) == 1
+
+
+@dataclass
+class Override:
+    """Another price of a token of model `e`, in femto-dollars: of a virtual key, of a provider, of all."""
+
+    id: str
+    scope: str
+    scope_id: str | None
+    femto_usd: int
+    made: int
+
 
 @dataclass
 class Request:
@@ -91,6 +134,8 @@ class Request:
     mcp_tool: str | None = None
     fallbacks: tuple[str, ...] | None = None
     id: str | None = None
+    tier: str | None = None
+    """The header of this name: rules read it, and it is no part of what makes two requests the same."""
 
     @property
     def stated(self) -> int:
@@ -126,7 +171,7 @@ class Violation:
 @dataclass
 class Denied:
     """`shared`: only limits that every target meets are in the way. `perhaps`: what may be excluded as well,
-    if it was drawn before."""
+    if it was drawn before. `of`: how many of those excluded speak; None for all."""
 
     code: str
     limits: list[Violation] = field(default_factory=list)
@@ -135,6 +180,7 @@ class Denied:
     reason: str = ""
     shared: bool = False
     perhaps: list[Exclusion] = field(default_factory=list)
+    of: int | None = None
 
     @property
     def status(self) -> int:
@@ -193,6 +239,10 @@ class Allowed:
     totals: dict[str, int] = field(default_factory=lambda: {"tokens": 0, "budget": 0})
     outcome: tuple[object, ...] = ()
     answer: Settled | None = None
+    key_id: str | None = None
+    rule_id: str | None = None
+    femto_usd: int | None = None
+    """What a token costs, where that is known: whatever the price is by then, it is settled by this one."""
 
     def of(self, kind: str) -> list[Hold]:
         return [hold for hold in self.holds if hold.counter.kind == kind]
@@ -212,5 +262,9 @@ class Settled:
 
 @dataclass
 class Target:
+    """`pin`: the only provider key that may serve. `one_model`: whoever else may be tried is for this one."""
+
     provider: str
     model: str
+    pin: str | None = None
+    one_model: bool = False

@@ -1,8 +1,8 @@
 """Random policies and random traffic: the engine answers what the oracle answers, call by call.
 
-A run is a policy (customer, teams, keys, provider configs, model configs, provider limits), then calls,
-edits and clock steps in any order. After each step every counter is read back. `LIMEN_EXAMPLES=20000` runs
-many more than the continuous check does, with fresh seeds.
+A run is a policy (customer, teams, keys, provider configs, model configs, provider limits, rules), then
+calls, edits and clock steps in any order. After each step every counter is read back.
+`LIMEN_EXAMPLES=20000` runs many more than the continuous check does, with fresh seeds.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from house import DAY, HOUR, START
-from model import Request, Settings
+from model import Override, Request, Rule, RuleTarget, Settings
+from model_rules import CONDITIONS
 from twin import Budget, Spec, Twin
 
 SHORT = ["1s", "7s", "1m", "90s", "1h"]
 CALENDAR = ["1d", "1w", "1M", "3M", "1Y"]
 PROVIDERS = ["p", "q", "r"]
-MODELS = ["m", "n", "r/m", "x/m"]
+MODELS = ["m", "n", "r/m", "x/m", "e", "p/e"]
+PRICED = "e"
+RULE_FALLBACKS = [[], [], ["q/n"], ["r/", "p/m"], ["x/m", "q/"]]
 FALLBACKS = [None, None, None, (), ("q/m",), ("r/n", "p/m"), ("q/n",)]
 
 LARGEST_SLIDING = 2**46 - 2
@@ -85,6 +88,9 @@ settings = st.builds(
     ttl_ms=st.sampled_from([5_000, 600_000]),
     on_expiry=st.sampled_from(["charge", "give_back"]),
 )
+
+
+places = st.tuples(st.sampled_from([None, *PROVIDERS]), st.sampled_from([None, "m", "n"]))
 
 
 class SideBySide(RuleBasedStateMachine):
@@ -166,6 +172,66 @@ class SideBySide(RuleBasedStateMachine):
         if keys:
             self.twin.activate(keys[key % len(keys)], active)
 
+    # Rules
+
+    @rule(
+        scope=st.sampled_from(["virtual_key", "team", "customer", "global"]),
+        which=st.integers(0, 9),
+        priority=st.integers(0, 2),
+        condition=st.sampled_from(list(CONDITIONS)),
+        to=st.lists(places, min_size=1, max_size=2, unique=True),
+        fallbacks=st.sampled_from(RULE_FALLBACKS),
+        pin=st.booleans(),
+    )
+    def create_rule(
+        self,
+        scope: str,
+        which: int,
+        priority: int,
+        condition: str,
+        to: list[tuple[str | None, str | None]],
+        fallbacks: list[str],
+        pin: bool,
+    ) -> None:
+        owners = self.twin.owners_of(scope)
+        if len(self.twin.oracle.rules) < 4 and (owners or scope == "global"):
+            scope_id = None if scope == "global" else owners[which % len(owners)].id
+            targets = [RuleTarget(*place) for place in to]
+            for key in self.twin.oracle.provider_keys if pin else []:
+                targets[0].key_id = key.id if targets[0].provider else None
+            self.twin.create_rule(Rule("", scope, scope_id, priority, 0, condition, targets, fallbacks))
+
+    @precondition(lambda self: self.twin.oracle.rules)
+    @rule(which=st.integers(0, 9), delete=st.booleans())
+    def edit_rule(self, which: int, delete: bool) -> None:
+        rules = self.twin.oracle.rules
+        change = self.twin.delete_rule if delete else self.twin.switch_rule
+        change(rules[which % len(rules)])
+
+    @rule(provider=st.sampled_from(["p", "q"]), models=st.sampled_from([["*"], ["m"], []]))
+    def register_key(self, provider: str, models: list[str]) -> None:
+        if provider not in [key.provider for key in self.twin.oracle.provider_keys]:
+            self.twin.register_key(provider, models)
+
+    # Prices
+
+    @rule(
+        scope=st.sampled_from(["virtual_key", "provider", "global"]),
+        which=st.integers(0, 9),
+        femto_usd=st.sampled_from([400, 333_333, 700_001]),
+    )
+    def create_override(self, scope: str, which: int, femto_usd: int) -> None:
+        ids = [*self.twin.oracle.keys] if scope == "virtual_key" else [*PROVIDERS]
+        if len(self.twin.oracle.overrides) < 3 and ids:
+            scope_id = None if scope == "global" else ids[which % len(ids)]
+            self.twin.create_override(Override("", scope, scope_id, femto_usd, 0))
+
+    @precondition(lambda self: self.twin.oracle.overrides)
+    @rule(which=st.integers(0, 9))
+    def delete_override(self, which: int) -> None:
+        overrides = self.twin.oracle.overrides
+        self.twin.delete_override(overrides[which % len(overrides)])
+
     # The clock
 
     @rule(step=st.sampled_from([1, 999, 1_000, 4_999, 5_000, 59_999, 60_000, HOUR, DAY, 31 * DAY]))
@@ -196,6 +262,7 @@ class SideBySide(RuleBasedStateMachine):
         request_type=st.sampled_from(["chat_completion", "chat_completion", "embedding"]),
         fallbacks=st.sampled_from(FALLBACKS),
         idempotency=st.sampled_from([None, None, None, "a", "b"]),
+        tier=st.sampled_from([None, "gold", "free"]),
         peek=st.booleans(),
     )
     def ask(
@@ -208,8 +275,12 @@ class SideBySide(RuleBasedStateMachine):
         request_type: str,
         fallbacks: tuple[str, ...] | None,
         idempotency: str | None,
+        tier: str | None,
         peek: bool,
     ) -> None:
+        if model.endswith(PRICED):
+            # Its output has no price: what may have none is priced by what is stated.
+            request_type, stated = "embedding", (stated[0], None, stated[2])
         keys = [None, "unknown", *self.twin.oracle.keys, *self.twin.oracle.keys, *self.twin.oracle.keys]
         request = Request(
             keys[key % len(keys)],
@@ -222,6 +293,7 @@ class SideBySide(RuleBasedStateMachine):
             cost,
             fallbacks=fallbacks,
             id=idempotency,
+            tier=tier,
         )
         if peek:
             request = Request(**{**vars(request), "id": None})
@@ -247,7 +319,9 @@ class SideBySide(RuleBasedStateMachine):
     @precondition(lambda self: self.twin.permits)
     @rule(which=st.integers(0, 999), tokens=st.none() | amounts, cost=st.none() | costs)
     def update(self, which: int, tokens: int | None, cost: int | None) -> None:
-        self.twin.update(which, tokens=tokens, cost=cost)
+        _, permit = self.twin.permits[which % len(self.twin.permits)]
+        if permit.femto_usd is None:
+            self.twin.update(which, tokens=tokens, cost=cost)
 
     @precondition(lambda self: self.twin.permits)
     @rule(which=st.integers(0, 999), request=st.booleans())

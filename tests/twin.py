@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import limen
@@ -19,12 +21,16 @@ from model import (
     Key,
     MisuseError,
     Oracle,
+    Override,
+    ProviderKey,
     Request,
+    Rule,
     Settings,
     Violation,
     most_telling,
 )
 
+PRICES = Path(__file__).parent / "oracle_prices.json"
 RESOURCE = {
     "customer": "customers",
     "team": "teams",
@@ -108,6 +114,8 @@ class Twin:
             seed=1,
         )
         self.oracle = Oracle(settings)
+        self.engine.load_prices(PRICES)
+        self.oracle.catalogue = {"e": 350_000}
         self.owners: list[Owner] = []
         self.values: dict[str, str] = {}
         self.permits: list[tuple[Any, Allowed]] = []
@@ -224,10 +232,17 @@ class Twin:
                 key.customer = None if key.customer == owner.id else key.customer
         elif level_is(owner, "provider"):
             self.oracle.provider_names.discard(owner.id)
+            keys = [key for key in self.oracle.provider_keys if key.provider != owner.id]
+            self.oracle.provider_keys = keys
         else:
             del self.oracle.model_configs[owner.id]
         for one in gone:
             self.oracle.retire(one.level, one.id)
+        if level_is(owner, "virtual_key"):
+            others = [one for one in self.oracle.overrides if one.scope_id != owner.id]
+            self.oracle.overrides = others
+        bound = [rule for rule in self.oracle.rules if (rule.scope, rule.scope_id) == (owner.level, owner.id)]
+        self.oracle.rules = [rule for rule in self.oracle.rules if rule not in bound]
         self.owners = [one for one in self.owners if one not in gone]
 
     def attach(self, owner: Owner, team: str | None, customer: str | None) -> None:
@@ -242,6 +257,47 @@ class Twin:
     def activate(self, owner: Owner, active: bool) -> None:
         self.engine.virtual_keys.update(owner.id, {"is_active": active})
         self.oracle.keys[owner.id].active = active
+
+    def register_key(self, provider: str, models: list[str]) -> None:
+        """A key of a provider that has none: whatever it may serve is its own from here on."""
+        body = {"provider": provider, "name": f"key of {provider}", "value": "s", "weight": 1}
+        made = self.engine.provider_keys.create({**body, "models": models})
+        self.oracle.provider_keys.append(ProviderKey(made.key_id, provider, models=models))
+
+    def create_rule(self, rule: Rule) -> None:
+        """The rule for both, under the id that the engine gives it."""
+        self.made += 1
+        shares = [1.0] if len(rule.targets) == 1 else [1 - 1e-12, 1e-12]
+        targets = [
+            {name: value for name, value in vars(target).items() if value is not None} | {"weight": share}
+            for target, share in zip(rule.targets, shares, strict=True)
+        ]
+        body = {"name": f"rule {self.made}", "scope": rule.scope, "priority": rule.priority}
+        body |= {"scope_id": rule.scope_id} if rule.scope_id else {}
+        body |= {"cel_expression": rule.condition, "targets": targets, "fallbacks": rule.fallbacks}
+        rule.id, rule.made = self.engine.routing_rules.create(body).id, self.now
+        self.oracle.rules.append(rule)
+
+    def create_override(self, override: Override) -> None:
+        """Another price of `e` for both."""
+        body = {"name": "o", "scope_kind": override.scope, "match_type": "exact", "pattern": "e"}
+        body |= {f"{override.scope}_id": override.scope_id} if override.scope_id else {}
+        patch = {"input_cost_per_token": Decimal(override.femto_usd).scaleb(-15)}
+        made = self.engine.pricing_overrides.create({**body, "request_types": ["embedding"], "patch": patch})
+        override.id, override.made = made.id, self.now
+        self.oracle.overrides.append(override)
+
+    def delete_override(self, override: Override) -> None:
+        self.engine.pricing_overrides.delete(override.id)
+        self.oracle.overrides.remove(override)
+
+    def switch_rule(self, rule: Rule) -> None:
+        rule.enabled = not rule.enabled
+        self.engine.routing_rules.update(rule.id, {"enabled": rule.enabled})
+
+    def delete_rule(self, rule: Rule) -> None:
+        self.engine.routing_rules.delete(rule.id)
+        self.oracle.rules.remove(rule)
 
     def resource(self, owner: Owner) -> Any:
         level = "model_config" if owner.level in ("model", "model_provider") else owner.level
@@ -260,6 +316,7 @@ class Twin:
             "mcp_tool": request.mcp_tool,
             "fallbacks": None if request.fallbacks is None else list(request.fallbacks),
             "id": request.id,
+            "headers": None if request.tier is None else {"Tier": request.tier},
         }
         call = self.engine.peek if peek else self.engine.admit
         judge = self.oracle.peek if peek else self.oracle.admit
@@ -270,6 +327,8 @@ class Twin:
         assert fault == expected_fault, f"{request}: raised {fault}, oracle {expected_fault}"
         if fault is None:
             compare(real, expected)
+            matches = [self.engine.rule_health(rule.id)[0] for rule in self.oracle.rules]
+            assert matches == [rule.matches for rule in self.oracle.rules], f"rules that {request} met"
             if real and not peek and all(expected is not known for _, known in self.permits):
                 self.permits.append((real, expected))
         return real
@@ -353,6 +412,8 @@ def compare(real: Any, expected: Allowed | Denied) -> None:
         shown = (
             real.provider,
             real.model,
+            real.key_id,
+            real.rule_id,
             real.held.requests,
             real.held.tokens,
             real.held.cost_nano_usd,
@@ -360,8 +421,8 @@ def compare(real: Any, expected: Allowed | Denied) -> None:
             real.expires_at_ms,
         )
         held = (expected.requests, expected.tokens, expected.cost)
-        told = (expected.provider, expected.model, *held, expected.max_output_tokens, expected.expires_at)
-        assert shown == told
+        where = (expected.provider, expected.model, expected.key_id, expected.rule_id)
+        assert shown == (*where, *held, expected.max_output_tokens, expected.expires_at)
         return
     assert not real, f"admitted, the oracle refuses: {expected}"
     assert (real.status, real.retry_after) == (expected.status, seconds(expected.retry_ms))
@@ -373,7 +434,7 @@ def compare(real: Any, expected: Allowed | Denied) -> None:
         compare_limits(exclusion.limits, known[what].refusal.limits)
     if expected.excluded and not expected.shared:
         # Draws decide the order, and the order decides which of them speaks for all.
-        expected = most_telling([known[what] for what in shown])
+        expected = most_telling([known[what] for what in shown], expected.of)
     assert (real.code, real.fits) == (expected.code, expected.fits)
     compare_limits(real.limits, expected.limits)
 
