@@ -91,17 +91,46 @@ settings = st.builds(
 
 
 places = st.tuples(st.sampled_from([None, *PROVIDERS]), st.sampled_from([None, "m", "n"]))
+wanted_rules = st.fixed_dictionaries(
+    {
+        "scope": st.sampled_from(["virtual_key", "team", "customer", "global", "global"]),
+        "priority": st.integers(0, 2),
+        "condition": st.sampled_from(["", *CONDITIONS]),
+        "targets": st.lists(places, min_size=1, max_size=2, unique=True),
+        "fallbacks": st.sampled_from(RULE_FALLBACKS),
+        "pin": st.booleans(),
+    }
+)
 
 
 class SideBySide(RuleBasedStateMachine):
     twin: Twin
 
-    @initialize(settings=settings, of=st.tuples(few, few, few), configs=configs, offset=st.integers(0, DAY))
-    def furnish(self, settings: Settings, of: tuple[Spec, ...], configs: Any, offset: int) -> None:
+    @initialize(
+        settings=settings,
+        of=st.tuples(few, few, few),
+        configs=configs,
+        offset=st.integers(0, DAY),
+        rules=st.lists(wanted_rules, max_size=4),
+        keyed=st.sampled_from([None, "p", "q"]),
+    )
+    def furnish(
+        self,
+        settings: Settings,
+        of: tuple[Spec, ...],
+        configs: Any,
+        offset: int,
+        rules: list[dict[str, Any]],
+        keyed: str | None,
+    ) -> None:
         self.twin = Twin(START + offset, settings)
         customer = self.twin.create("customer", {}, of[0])
         team = self.twin.create("team", {"customer_id": customer.id}, of[1])
         self.twin.create_key(of[2], configs, team_id=team.id)
+        if keyed is not None:
+            self.twin.register_key(keyed, ["*"])
+        for wanted in rules:
+            self.add_rule(wanted, 0)
 
     # The policy
 
@@ -174,32 +203,20 @@ class SideBySide(RuleBasedStateMachine):
 
     # Rules
 
-    @rule(
-        scope=st.sampled_from(["virtual_key", "team", "customer", "global"]),
-        which=st.integers(0, 9),
-        priority=st.integers(0, 2),
-        condition=st.sampled_from(list(CONDITIONS)),
-        to=st.lists(places, min_size=1, max_size=2, unique=True),
-        fallbacks=st.sampled_from(RULE_FALLBACKS),
-        pin=st.booleans(),
-    )
-    def create_rule(
-        self,
-        scope: str,
-        which: int,
-        priority: int,
-        condition: str,
-        to: list[tuple[str | None, str | None]],
-        fallbacks: list[str],
-        pin: bool,
-    ) -> None:
+    @rule(wanted=wanted_rules, which=st.integers(0, 9))
+    def create_rule(self, wanted: dict[str, Any], which: int) -> None:
+        self.add_rule(wanted, which)
+
+    def add_rule(self, wanted: dict[str, Any], which: int) -> None:
+        scope, fallbacks = wanted["scope"], wanted["fallbacks"]
         owners = self.twin.owners_of(scope)
-        if len(self.twin.oracle.rules) < 4 and (owners or scope == "global"):
+        if len(self.twin.oracle.rules) < 5 and (owners or scope == "global"):
             scope_id = None if scope == "global" else owners[which % len(owners)].id
-            targets = [RuleTarget(*place) for place in to]
-            for key in self.twin.oracle.provider_keys if pin else []:
+            targets = [RuleTarget(*place) for place in wanted["targets"]]
+            for key in self.twin.oracle.provider_keys if wanted["pin"] else []:
                 targets[0].key_id = key.id if targets[0].provider else None
-            self.twin.create_rule(Rule("", scope, scope_id, priority, 0, condition, targets, fallbacks))
+            rule = Rule("", scope, scope_id, wanted["priority"], 0, wanted["condition"], targets, fallbacks)
+            self.twin.create_rule(rule)
 
     @precondition(lambda self: self.twin.oracle.rules)
     @rule(which=st.integers(0, 9), delete=st.booleans())
