@@ -114,7 +114,8 @@ impl Engine {
     /// # Errors
     /// Those of `apply`.
     pub fn check(&self, edits: &[Edit]) -> Result<(), Fault> {
-        lock(&self.editor).check(edits)
+        let editor = lock(&self.editor);
+        editor.check(&self.policy.load(), edits)
     }
 
     /// From here on every decision begins with this policy.
@@ -155,10 +156,11 @@ impl Engine {
     /// # Errors
     /// `virtual_key_not_found`.
     pub fn handle_of_id(&self, id: &str) -> Result<(KeyHandle, Arc<str>), Fault> {
-        let number = lock(&self.editor).key_number(id);
         let policy = self.policy.load();
-        let key = number.and_then(|number| policy.keys.get(number)).filter(|key| *key.id == *id);
-        key.map(|key| (KeyHandle { number: key.number, serial: key.serial }, key.id.clone()))
+        let editor = lock(&self.editor);
+        editor
+            .key(&policy, id)
+            .map(|key| (KeyHandle { number: key.number, serial: key.serial }, key.id.clone()))
             .ok_or_else(|| Fault::new(Code::VirtualKeyNotFound))
     }
 

@@ -88,7 +88,8 @@ impl Unit {
 /// A duration as configuration states it: a count above zero and a unit, at most 36,500 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Duration {
-    count: u64,
+    /// Even in seconds that many days are fewer.
+    count: u32,
     unit: Unit,
 }
 
@@ -197,13 +198,13 @@ impl Duration {
         if u128::from(count) * u128::from(unit.rolling_ms()) > MAX_LENGTH_MS as u128 {
             return Err(DurationError::TooLong);
         }
-        Ok(Self { count, unit })
+        Ok(Self { count: count as u32, unit })
     }
 
     /// How many units.
     #[must_use]
     pub const fn count(self) -> u64 {
-        self.count
+        self.count as u64
     }
 
     /// Which unit.
@@ -215,7 +216,7 @@ impl Duration {
     /// The length in milliseconds where it rolls: a month is 30 days, a year 365.
     #[must_use]
     pub const fn rolling_ms(self) -> i64 {
-        (self.count * self.unit.rolling_ms()) as i64
+        (self.count as u64 * self.unit.rolling_ms()) as i64
     }
 
     /// Whether the calendar knows periods of this unit: `d`, `w`, `M`, `Y`.
@@ -276,7 +277,7 @@ impl Lattice {
     /// months and years from January of year 0. None for seconds, minutes and hours.
     #[must_use]
     pub fn calendar(duration: Duration) -> Option<Self> {
-        let months = |each: u64| Self(Shape::Months { count: (duration.count * each) as u32 });
+        let months = |each: u32| Self(Shape::Months { count: duration.count * each });
         match duration.unit {
             Unit::Second | Unit::Minute | Unit::Hour => None,
             Unit::Day => Some(Self::rolling(Millis::new(0), duration.rolling_ms())),

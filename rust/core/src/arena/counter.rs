@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Counter, Shape, Slot, name_of};
+use super::{Counter, Shape, Slot};
 use crate::history::{Period, Told};
 use crate::period::Epoch;
 use crate::policy::{Kind, LimitName};
@@ -33,8 +33,7 @@ impl<'a> Counter<'a> {
 
     pub(super) fn sliding(&self) -> Sliding<'a> {
         let ring = self.cell.shape.ring();
-        let slots = self.arena.meta(self.number).ring.get().map_or(&[][..], |slots| &slots[..]);
-        Sliding { head: &self.cell.word, slots: &slots[..ring.slots()], ring }
+        Sliding { head: &self.cell.word, slots: &self.arena.ring(self.number)[..ring.slots()], ring }
     }
 
     pub(crate) fn shape(&self) -> Shape {
@@ -188,7 +187,7 @@ impl<'a> Counter<'a> {
     /// What the limit is called now; None where it was deleted after an edit of its shape.
     pub(crate) fn name(&self) -> Option<Arc<LimitName>> {
         let newest = self.follow().ok()?;
-        name_of(self.arena.meta(newest.number)).clone()
+        self.arena.name(newest.number)
     }
 
     /// Everything that counts in the current window to zero.
@@ -254,7 +253,7 @@ impl<'a> Counter<'a> {
         if !self.arena.history.is_kept() {
             return;
         }
-        let Some(name) = name_of(self.arena.meta(self.number)).clone() else { return };
+        let Some(name) = self.arena.name(self.number) else { return };
         let lattice = self.cell.shape.lattice();
         let (start, end) = (lattice.start(epoch), lattice.end(epoch));
         let (number, kind, limit) = (name.number, name.kind, name.limit);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Arena, Counter, Shape, Slot, name_of};
+use super::{Arena, Counter, Shape, Slot};
 use crate::history::Told;
 use crate::period::{Epoch, Lattice, MAX_LENGTH_MS};
 use crate::policy::{Kind, LimitName};
@@ -86,7 +86,7 @@ impl Counter<'_> {
         if Counter::is_sealed(word) {
             return None;
         }
-        let name = name_of(self.arena.meta(self.number)).clone()?;
+        let name = self.arena.name(self.number)?;
         let shape = self.shape();
         let (newest, mut pieces) = match shape {
             Shape::Sliding(_) => self.sliding().standing(),

@@ -87,14 +87,14 @@ struct Cell {
     life: AtomicU64,
 }
 
-/// What is rarely read of a cell.
+/// What is rarely read of a block's cells, or which few cells have: each sort is made where the first of them needs it.
 #[derive(Debug, Default)]
 struct Meta {
-    /// What the limit is called now: for those who know a permit's counters and not its policy.
-    name: OsMutex<Option<Arc<LimitName>>>,
-    ring: OnceLock<Box<[Word; RING_SLOTS]>>,
+    /// What the limits are called now: for those who know a permit's counters and not its policy.
+    names: OsMutex<[Option<Arc<LimitName>>; BLOCK]>,
+    rings: OnceLock<Box<[OnceLock<Box<[Word; RING_SLOTS]>>; BLOCK]>>,
     /// Most counters never succeed another, and are never succeeded.
-    edits: OnceLock<Box<Edits>>,
+    edits: OnceLock<Box<[Edits; BLOCK]>>,
 }
 
 /// How a counter stands to the one before it and the one after it.
@@ -110,8 +110,9 @@ struct Edits {
 }
 
 impl Meta {
-    fn edits(&self) -> &Edits {
-        self.edits.get_or_init(Box::default)
+    /// The names, also after a panic in another holder: each is whole.
+    fn names(&self) -> std::sync::MutexGuard<'_, [Option<Arc<LimitName>>; BLOCK]> {
+        self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -194,10 +195,6 @@ fn place(number: u32) -> (usize, usize) {
     ((number >> CHUNK_BIT) as usize, (number & ((1 << CHUNK_BIT) - 1)) as usize)
 }
 
-fn name_of(meta: &Meta) -> std::sync::MutexGuard<'_, Option<Arc<LimitName>>> {
-    meta.name.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
 impl Arena {
     #[inline(always)]
     fn chunk(&self, index: usize) -> &Chunk {
@@ -213,7 +210,7 @@ impl Arena {
             let length = FIRST_CHUNK << (index / 4);
             Chunk {
                 blocks: (0..length as usize / BLOCK).map(|_| Block::default()).collect(),
-                metas: (0..length).map(|_| Meta::default()).collect(),
+                metas: (0..length as usize / BLOCK).map(|_| Meta::default()).collect(),
             }
         })
     }
@@ -228,9 +225,38 @@ impl Arena {
         &self.block(number).cells[number as usize % BLOCK]
     }
 
-    fn meta(&self, number: u32) -> &Meta {
+    /// What is rarely read of a cell's block, and the cell's place in it.
+    fn meta(&self, number: u32) -> (&Meta, usize) {
         let (chunk, index) = place(number);
-        &self.chunk(chunk).metas[index]
+        (&self.chunk(chunk).metas[index / BLOCK], index % BLOCK)
+    }
+
+    /// What the limit is called whose counter this is.
+    fn name(&self, number: u32) -> Option<Arc<LimitName>> {
+        let (meta, at) = self.meta(number);
+        meta.names()[at].clone()
+    }
+
+    fn set_name(&self, number: u32, name: Option<Arc<LimitName>>) {
+        let (meta, at) = self.meta(number);
+        // What was there is let go of when nobody waits for the names any more.
+        let _before = core::mem::replace(&mut meta.names()[at], name);
+    }
+
+    /// How a counter stands to its neighbours; None where nobody in its block has any.
+    fn edits(&self, number: u32) -> Option<&Edits> {
+        let (meta, at) = self.meta(number);
+        Some(&meta.edits.get()?[at])
+    }
+
+    fn edits_made(&self, number: u32) -> &Edits {
+        let (meta, at) = self.meta(number);
+        &meta.edits.get_or_init(Box::default)[at]
+    }
+
+    fn ring(&self, number: u32) -> &[Word] {
+        let (meta, at) = self.meta(number);
+        meta.rings.get().and_then(|rings| rings[at].get()).map_or(&[], |ring| &ring[..])
     }
 
     /// The counter of a slot that the caller's policy names: it cannot be given out anew while that policy lives.
@@ -260,7 +286,7 @@ impl Arena {
     /// was held before changes nothing in it.
     pub(crate) fn succeed(&self, old: Slot, shape: Shape, now: Millis, afresh: bool) -> Slot {
         let number = self.allocate(shape);
-        let (cell, edits) = (self.cell(number), self.meta(number).edits());
+        let (cell, edits) = (self.cell(number), self.edits_made(number));
         edits.previous.store(old.number + 1, Ordering::Relaxed);
         edits.edited.store(now.get(), Ordering::Relaxed);
         edits.afresh.store(u32::from(afresh), Ordering::Relaxed);
@@ -270,7 +296,7 @@ impl Arena {
         let slot = self.get_number(number).slot();
         // Release: partner of the Acquire in `Counter::next`; who follows it sees the successor as set up above.
         let link = u64::from(slot.generation) << 32 | u64::from(number + 1);
-        self.meta(old.number).edits().next.store(link, Ordering::Release);
+        self.edits_made(old.number).next.store(link, Ordering::Release);
         slot
     }
 
@@ -287,7 +313,7 @@ impl Arena {
 
     /// What a limit is called from now on.
     pub(crate) fn rename(&self, slot: Slot, name: &Arc<LimitName>) {
-        *name_of(self.meta(slot.number)) = Some(name.clone());
+        self.set_name(slot.number, Some(name.clone()));
     }
 
     /// Every counter that has changed since this was last asked.
@@ -321,20 +347,22 @@ impl Arena {
             number_of(free.next - 1)
         });
         drop(free);
-        let (cell, meta) = (self.cell(number), self.meta(number));
+        let cell = self.cell(number);
         cell.shape.set(match shape {
             Shape::Fixed(lattice) => lattice.to_words(),
             Shape::Sliding(ring) => (ring.sub_ms, ring.live),
         });
         cell.ceiling.store(i64::MAX, Ordering::Relaxed);
-        if let Some(edits) = meta.edits.get() {
+        if let Some(edits) = self.edits(number) {
             edits.next.store(0, Ordering::Relaxed);
             edits.previous.store(0, Ordering::Relaxed);
         }
         let sliding = matches!(shape, Shape::Sliding(_));
         if sliding {
             let empty = |_| Word::new(Sliding::EMPTY_SLOT);
-            for slot in &**meta.ring.get_or_init(|| Box::new(std::array::from_fn(empty))) {
+            let (meta, at) = self.meta(number);
+            let ring = &meta.rings.get_or_init(Box::default)[at];
+            for slot in &**ring.get_or_init(|| Box::new(std::array::from_fn(empty))) {
                 slot.store(Sliding::EMPTY_SLOT);
             }
         }
@@ -350,7 +378,7 @@ impl Arena {
         // SeqCst: partner of the load in `Counter::slot` by a permit that settles later, and comes before the look at the
         // records in `recycle`.
         cell.life.store(life.wrapping_add(1 << 32), Ordering::SeqCst);
-        *name_of(self.meta(slot.number)) = None;
+        self.set_name(slot.number, None);
         lock(&self.free).resting.push(slot.number);
     }
 

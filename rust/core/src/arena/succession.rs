@@ -41,7 +41,7 @@ impl<'a> Counter<'a> {
 
     pub(super) fn next(&self) -> Option<Counter<'a>> {
         // Acquire: partner of the Release in `Arena::succeed`.
-        let link = self.arena.meta(self.number).edits.get()?.next.load(Ordering::Acquire);
+        let link = self.arena.edits(self.number)?.next.load(Ordering::Acquire);
         let number = (link as u32).checked_sub(1)?;
         self.arena.find(Slot { number, generation: (link >> 32) as u32 })
     }
@@ -145,7 +145,7 @@ impl<'a> Counter<'a> {
 
     /// Where this counter began counting for its predecessor, and whether anything was carried over.
     pub(super) fn origin(&self, old: &Counter<'_>) -> (Epoch, bool) {
-        let edits = self.arena.meta(self.number).edits();
+        let edits = self.arena.edits_made(self.number);
         let edited = Millis::new(edits.edited.load(Ordering::Relaxed));
         let last = epoch_of(old.cell.word.load());
         let (old_shape, shape) = (old.shape(), self.shape());
@@ -172,7 +172,7 @@ impl<'a> Counter<'a> {
 
     /// Seal the predecessor and take its count over. Any number of threads may do it at once: all compute the same.
     pub(super) fn seed(&self) {
-        let Some(edits) = self.arena.meta(self.number).edits.get() else { return };
+        let Some(edits) = self.arena.edits(self.number) else { return };
         let previous = edits.previous.load(Ordering::Relaxed);
         if previous == 0 {
             return;
@@ -207,7 +207,7 @@ impl<'a> Counter<'a> {
 
     /// The fault that a canary build has: the count is copied while the old counter goes on counting.
     pub(crate) fn copy_for_canary(&self) {
-        let previous = self.arena.meta(self.number).edits().previous.load(Ordering::Relaxed);
+        let previous = self.arena.edits_made(self.number).previous.load(Ordering::Relaxed);
         if previous != 0 && flags_of(self.cell.word.load()) & UNSEEDED != 0 {
             let old = self.arena.get_number(previous - 1);
             let (epoch, _) = self.origin(&old);

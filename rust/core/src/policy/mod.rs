@@ -30,7 +30,7 @@ pub(crate) type Set<T> = HashSet<T, rapidhash::fast::RandomState>;
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i64)]
+#[repr(u8)]
 pub enum Kind {
     /// Tokens.
     Tokens = 0,
@@ -297,7 +297,7 @@ pub(crate) struct Key {
     /// In the order of their ids.
     pub(crate) configs: Box<[ProviderConfig]>,
     /// Draws among the configs that have a weight above zero; None where fewer than two have.
-    pub(crate) sampler: Option<Sampler>,
+    pub(crate) sampler: Option<Box<Sampler>>,
     pub(crate) mcp: Box<[McpConfig]>,
     pub(crate) credentials: Box<[Credential]>,
     /// The lower half of the first credential's fingerprint (zero where there is none), in the key itself: the list is

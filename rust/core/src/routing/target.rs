@@ -238,7 +238,7 @@ impl Lots for Key {
 
     #[inline(always)]
     fn sampler(&self) -> Option<&Sampler> {
-        self.sampler.as_ref()
+        self.sampler.as_deref()
     }
 }
 

@@ -3,13 +3,13 @@
 use super::rules::{check_rule, owner_of};
 use super::{Edit, Editor, Entity, LimitRow, ProviderConfigRow};
 use crate::error::{Code, Fault};
-use crate::policy::{Map, Window};
+use crate::policy::{Map, Policy, Window};
 use crate::routing::sampler::Sampler;
 use crate::window::sliding::check_limit;
 
 impl Editor {
     /// Refuse a batch that cannot be made whole, before anything of it is made.
-    pub(crate) fn check(&self, edits: &[Edit]) -> Result<(), Fault> {
+    pub(crate) fn check(&self, policy: &Policy, edits: &[Edit]) -> Result<(), Fault> {
         let unknown = |what: &str, id: &str| Fault {
             code: Code::NotFound,
             message: format!("there is no {what} {id:?}").into(),
@@ -25,7 +25,7 @@ impl Editor {
                 None => match entity {
                     Entity::Customer => self.customers.contains_key(id),
                     Entity::Team => self.teams.contains_key(id),
-                    Entity::VirtualKey => self.keys.contains_key(id),
+                    Entity::VirtualKey => self.key(policy, id).is_some(),
                     Entity::ModelConfig => self.model_configs.contains_key(id),
                     Entity::ProviderKey => self.provider_keys.contains_key(id),
                     Entity::Rule => self.rules.as_ref().is_some_and(|rules| rules.has(id)),

@@ -17,7 +17,7 @@ impl Draft<'_> {
             }
         };
         let old = self.policy.customers.get(number).map(|old| old.limits.clone()).unwrap_or_default();
-        let limits = self.limits(Level::Customer, &id, &Holder::Customer(number), &old, rows);
+        let limits = self.limits(Level::Customer, &id, Holder::Customer(number), &old, rows);
         self.policy.customers.set(number, Some(Arc::new(Customer { id, name: name.into(), limits })));
     }
 
@@ -33,25 +33,28 @@ impl Draft<'_> {
         };
         let customer = customer.and_then(|id| self.editor.customers.get(id).copied());
         let old = self.policy.teams.get(number).map(|old| old.limits.clone()).unwrap_or_default();
-        let limits = self.limits(Level::Team, &id, &Holder::Team(number), &old, rows);
+        let limits = self.limits(Level::Team, &id, Holder::Team(number), &old, rows);
         let team = Team { id, name: name.into(), customer, limits };
         self.policy.teams.set(number, Some(Arc::new(team)));
     }
 
     pub(super) fn model_config(&mut self, id: &str, model: &str, provider: Option<&str>, rows: &[LimitRow]) {
         let provider = provider.map(|name| self.name_provider(name));
-        let (id, mut old) = match self.editor.model_configs.remove_entry(id) {
-            Some((id, at)) => {
-                let limits = self.take_model_limits(&at);
-                (id, limits)
+        let (id, number) = match self.editor.model_configs.get_key_value(id) {
+            Some((id, number)) => (id.clone(), *number),
+            None => {
+                let (id, number): (Arc<str>, u32) = (Arc::from(id), self.editor.next_model);
+                self.editor.next_model += 1;
+                self.editor.model_configs.insert(id.clone(), number);
+                (id, number)
             }
-            None => (Arc::from(id), Limits::default()),
         };
+        let old = self.take_model_limits(number);
         let limits = self.limits(
             if provider.is_some() { Level::ModelProvider } else { Level::Model },
             &id,
-            &Holder::Model(id.clone()),
-            &core::mem::take(&mut old),
+            Holder::Model(number),
+            &old,
             rows,
         );
         let models = Arc::make_mut(&mut self.policy.models);
@@ -60,11 +63,12 @@ impl Draft<'_> {
             None => entry.any = limits,
             Some(provider) => entry.on.push((provider, limits)),
         }
-        self.editor.model_configs.insert(id, ModelConfigKey { model: model.into(), provider });
+        self.editor.models.insert(number, ModelConfigKey { model: model.into(), provider });
     }
 
-    /// Take a model config out of the policy, with its limits.
-    pub(super) fn take_model_limits(&mut self, at: &ModelConfigKey) -> Limits {
+    /// Take a model config out of the policy, with its limits; a new one has none.
+    fn take_model_limits(&mut self, number: u32) -> Limits {
+        let Some(at) = self.editor.models.remove(&number) else { return Limits::default() };
         let models = Arc::make_mut(&mut self.policy.models);
         let Some(entry) = models.get_mut(&at.model) else { return Limits::default() };
         let limits = match at.provider {
@@ -88,28 +92,28 @@ impl Draft<'_> {
             Entity::Customer => {
                 let Some(number) = self.editor.customers.remove(id) else { return };
                 if let Some(customer) = self.policy.customers.get(number).cloned() {
-                    self.retire_all(&customer.limits);
+                    self.retire_all(Holder::Customer(number), &customer.limits);
                 }
                 self.policy.customers.set(number, None);
             }
             Entity::Team => {
                 let Some(number) = self.editor.teams.remove(id) else { return };
                 if let Some(team) = self.policy.teams.get(number).cloned() {
-                    self.retire_all(&team.limits);
+                    self.retire_all(Holder::Team(number), &team.limits);
                 }
                 self.policy.teams.set(number, None);
             }
             Entity::VirtualKey => {
-                let Some(number) = self.editor.keys.remove(id) else { return };
-                if let Some(key) = self.policy.keys.get(number).cloned() {
-                    self.retire_all(&key.limits);
-                    for config in &key.configs {
-                        self.retire_all(&config.limits);
-                        self.unname_provider(config.provider);
-                    }
-                    for credential in &key.credentials {
-                        self.forget_credential(credential);
-                    }
+                let Some(key) = self.editor.key(&self.policy, id).cloned() else { return };
+                let (number, holder) = (key.number, Holder::Key(key.number));
+                self.editor.keys.remove(id, number);
+                self.retire_all(holder, &key.limits);
+                for config in &key.configs {
+                    self.retire_all(holder, &config.limits);
+                    self.unname_provider(config.provider);
+                }
+                for credential in &key.credentials {
+                    self.forget_credential(credential);
                 }
                 self.policy.keys.set(number, None);
                 self.editor.free_keys.push(number);
@@ -117,7 +121,7 @@ impl Draft<'_> {
             Entity::Provider => {
                 let Some(number) = self.policy.providers.by_name.get(id).copied() else { return };
                 let provider = self.policy.providers.list[number as usize].clone();
-                self.retire_all(&provider.limits);
+                self.retire_all(Holder::Provider(number), &provider.limits);
                 for key in &provider.keys {
                     self.editor.provider_keys.remove(&key.id);
                     self.unname_provider(number);
@@ -140,9 +144,9 @@ impl Draft<'_> {
             }
             Entity::PricingOverride => self.delete_override(id),
             Entity::ModelConfig => {
-                let Some(at) = self.editor.model_configs.remove(id) else { return };
-                let limits = self.take_model_limits(&at);
-                self.retire_all(&limits);
+                let Some(number) = self.editor.model_configs.remove(id) else { return };
+                let limits = self.take_model_limits(number);
+                self.retire_all(Holder::Model(number), &limits);
             }
             // With all that the batch does to rules.
             Entity::Rule => {}

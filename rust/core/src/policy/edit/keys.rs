@@ -10,8 +10,7 @@ use crate::policy::{Credential, Key, KeyChoice, Level, Limits, Map, McpConfig, M
 
 impl Draft<'_> {
     pub(super) fn key(&mut self, row: &KeyRow) {
-        let known = self.editor.keys.get(&*row.id).copied();
-        let old = known.and_then(|number| self.policy.keys.get(number).cloned());
+        let old = self.editor.key(&self.policy, &row.id).cloned();
         let (id, number, serial) = match &old {
             Some(old) => (old.id.clone(), old.number, old.serial),
             None => {
@@ -20,7 +19,7 @@ impl Draft<'_> {
                     self.editor.next_key += 1;
                     self.editor.next_key - 1
                 });
-                self.editor.keys.insert(id.clone(), number);
+                self.editor.keys.insert(&id, number);
                 (id, number, row.number)
             }
         };
@@ -29,7 +28,7 @@ impl Draft<'_> {
         let limits = self.limits(
             Level::VirtualKey,
             &id,
-            &holder,
+            holder,
             old.as_ref().map_or(&none, |old| &old.limits),
             &row.limits,
         );
@@ -43,7 +42,7 @@ impl Draft<'_> {
             let limits = self.limits(
                 Level::ProviderConfig,
                 &owner,
-                &holder,
+                holder,
                 before.map_or(&none, |before| &before.limits),
                 &wanted.limits,
             );
@@ -62,7 +61,7 @@ impl Draft<'_> {
         if let Some(old) = &old {
             for before in &old.configs {
                 if !row.provider_configs.iter().any(|wanted| wanted.id == before.id) {
-                    self.retire_all(&before.limits);
+                    self.retire_all(holder, &before.limits);
                 }
                 self.unname_provider(before.provider);
             }
@@ -72,7 +71,7 @@ impl Draft<'_> {
             id.as_ref().and_then(|id| map.get(&**id).copied())
         };
         // Weights were checked with the whole batch.
-        let sampler = draw_among(configs.iter().map(|config| config.weight)).ok().flatten();
+        let sampler = draw_among(configs.iter().map(|config| config.weight)).ok().flatten().map(Box::new);
         let key = Key {
             number,
             serial,

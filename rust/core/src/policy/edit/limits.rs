@@ -11,19 +11,28 @@ use crate::window::sliding::Ring;
 impl Editor {
     /// The counter of a limit, by the id of its budget or rate limit.
     pub(crate) fn find_limit(&self, policy: &Policy, id: &str, kind: Kind) -> Option<Limit> {
+        self.held_limit(policy, id, kind).map(|(_, limit)| limit)
+    }
+
+    /// The same, with whose it is.
+    fn held_limit(&self, policy: &Policy, id: &str, kind: Kind) -> Option<(Holder, Limit)> {
+        self.holders.find(id, |holder| Some((holder, self.limit_of(policy, holder, id, kind)?)))
+    }
+
+    fn limit_of(&self, policy: &Policy, holder: Holder, id: &str, kind: Kind) -> Option<Limit> {
         let search = |limits: &Limits| {
             limits.0.iter().find(|limit| limit.kind == kind && &*limit.name.limit_id == id).cloned()
         };
-        match self.holders.get(id)? {
-            Holder::Team(number) => search(&policy.teams.get(*number)?.limits),
-            Holder::Customer(number) => search(&policy.customers.get(*number)?.limits),
-            Holder::Provider(number) => search(&policy.providers.list[*number as usize].limits),
+        match holder {
+            Holder::Team(number) => search(&policy.teams.get(number)?.limits),
+            Holder::Customer(number) => search(&policy.customers.get(number)?.limits),
+            Holder::Provider(number) => search(&policy.providers.list[number as usize].limits),
             Holder::Key(number) => {
-                let key = policy.keys.get(*number)?;
+                let key = policy.keys.get(number)?;
                 search(&key.limits).or_else(|| key.configs.iter().find_map(|config| search(&config.limits)))
             }
-            Holder::Model(config) => {
-                let at = self.model_configs.get(config)?;
+            Holder::Model(number) => {
+                let at = self.models.get(&number)?;
                 let limits = policy.models.get(&at.model)?;
                 match at.provider {
                     None => search(&limits.any),
@@ -73,7 +82,7 @@ impl Draft<'_> {
         &mut self,
         level: Level,
         owner_id: &Arc<str>,
-        holder: &Holder,
+        holder: Holder,
         old: &Limits,
         rows: &[LimitRow],
     ) -> Limits {
@@ -105,7 +114,7 @@ impl Draft<'_> {
                 };
                 last_id = Some(limit_id.clone());
                 if before.is_none() {
-                    self.editor.holders.insert(limit_id.clone(), holder.clone());
+                    self.editor.holders.insert(&limit_id, holder);
                 }
                 let name = Arc::new(LimitName {
                     limit_id,
@@ -124,7 +133,7 @@ impl Draft<'_> {
             .collect();
         for (limit, kept) in old.0.iter().zip(kept) {
             if !kept {
-                self.retire(limit, rows);
+                self.retire(holder, limit);
             }
         }
         Limits(made)
@@ -135,39 +144,40 @@ impl Draft<'_> {
         let slot = self.arena.succeed(limit.slot, Shape::Fixed(lattice), self.now, false);
         self.arena.rename(slot, &limit.name);
         self.succeeded.push((limit.slot, slot));
-        let Some(holder) = self.editor.holders.get(&limit.name.limit_id).cloned() else { return slot };
-        self.change_limits(&holder, |limits| {
+        let held = self.editor.held_limit(&self.policy, &limit.name.limit_id, limit.kind);
+        let Some((holder, _)) = held else { return slot };
+        self.change_limits(holder, |limits| {
             limits.0.iter_mut().filter(|other| other.slot == limit.slot).for_each(|other| other.slot = slot);
         });
         slot
     }
 
-    pub(super) fn change_limits(&mut self, holder: &Holder, mut change: impl FnMut(&mut Limits)) {
+    pub(super) fn change_limits(&mut self, holder: Holder, mut change: impl FnMut(&mut Limits)) {
         match holder {
             Holder::Key(number) => {
-                let Some(key) = self.policy.keys.get(*number) else { return };
+                let Some(key) = self.policy.keys.get(number) else { return };
                 let mut key = (**key).clone();
                 change(&mut key.limits);
                 key.configs.iter_mut().for_each(|config| change(&mut config.limits));
-                self.policy.keys.set(*number, Some(Arc::new(key)));
+                self.policy.keys.set(number, Some(Arc::new(key)));
             }
             Holder::Team(number) => {
-                let Some(team) = self.policy.teams.get(*number) else { return };
+                let Some(team) = self.policy.teams.get(number) else { return };
                 let mut team = (**team).clone();
                 change(&mut team.limits);
-                self.policy.teams.set(*number, Some(Arc::new(team)));
+                self.policy.teams.set(number, Some(Arc::new(team)));
             }
             Holder::Customer(number) => {
-                let Some(customer) = self.policy.customers.get(*number) else { return };
+                let Some(customer) = self.policy.customers.get(number) else { return };
                 let mut customer = (**customer).clone();
                 change(&mut customer.limits);
-                self.policy.customers.set(*number, Some(Arc::new(customer)));
+                self.policy.customers.set(number, Some(Arc::new(customer)));
             }
             Holder::Provider(number) => {
-                self.change_provider(*number, |provider| change(&mut provider.limits));
+                self.change_provider(number, |provider| change(&mut provider.limits));
             }
-            Holder::Model(config) => {
-                let Some(at) = self.editor.model_configs.get(config) else { return };
+            Holder::Model(number) => {
+                let Some(at) = self.editor.models.get(&number) else { return };
                 let models = Arc::make_mut(&mut self.policy.models);
                 let Some(entry) = models.get_mut(&at.model) else { return };
                 change(&mut entry.any);
@@ -176,18 +186,16 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn retire(&mut self, limit: &Limit, staying: &[LimitRow]) {
+    fn retire(&mut self, holder: Holder, limit: &Limit) {
         self.arena.get(limit.slot).tell_end();
         self.retired.push(limit.slot);
         self.editor.gone.push((limit.name.number, limit.kind));
-        if !staying.iter().any(|row| *row.id == *limit.name.limit_id) {
-            self.editor.holders.remove(&limit.name.limit_id);
-        }
+        self.editor.holders.remove(&limit.name.limit_id, holder);
     }
 
-    pub(super) fn retire_all(&mut self, limits: &Limits) {
+    pub(super) fn retire_all(&mut self, holder: Holder, limits: &Limits) {
         for limit in &limits.0 {
-            self.retire(limit, &[]);
+            self.retire(holder, limit);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod check;
 mod entities;
+mod index;
 mod keys;
 mod limits;
 mod prices;
@@ -16,23 +17,24 @@ mod rules;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Kind, Map, Models, Policy, ProviderKey, Set};
+use super::{Key, Kind, Map, Models, Policy, ProviderKey, Set};
 use crate::arena::{Arena, Slot};
 use crate::error::Fault;
 use crate::policy::prices::InForce;
 use crate::routing::rules::RuleSet;
 use crate::units::Millis;
+use index::Index;
 use prices::Former;
 pub use rows::{CredentialRow, Edit, Entity, KeyRow, LimitRow, NEVER, ProviderConfigRow};
 
 /// Whose a limit is, for finding it by its id.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holder {
     Key(u32),
     Team(u32),
     Customer(u32),
     Provider(u32),
-    Model(Arc<str>),
+    Model(u32),
 }
 
 #[derive(Clone, Debug)]
@@ -44,10 +46,11 @@ struct ModelConfigKey {
 /// What only edits need: numbers of ids, names in use, counters on their way out.
 #[derive(Debug, Default)]
 pub(crate) struct Editor {
-    keys: Map<Arc<str>, u32>,
+    keys: Index<u32>,
     teams: Map<Arc<str>, u32>,
     customers: Map<Arc<str>, u32>,
-    model_configs: Map<Arc<str>, ModelConfigKey>,
+    model_configs: Map<Arc<str>, u32>,
+    models: Map<u32, ModelConfigKey>,
     provider_keys: Map<Arc<str>, u32>,
     /// Those of the newest policy.
     rules: Option<Arc<RuleSet>>,
@@ -55,9 +58,11 @@ pub(crate) struct Editor {
     next_key: u32,
     next_team: u32,
     next_customer: u32,
+    next_model: u32,
     /// Rows that name each provider, and whether it has a row of its own.
     naming: Vec<(u32, bool)>,
-    holders: Map<Arc<str>, Holder>,
+    /// An entry for each limit: two of one id have two.
+    holders: Index<Holder>,
     /// Sealed counters. From this instant on nobody is expected to follow them any more.
     superseded: VecDeque<(Millis, Slot)>,
     longest_ttl_ms: i64,
@@ -94,9 +99,9 @@ impl Editor {
         self.superseded.iter().take_while(|(until, _)| *until <= now).map(|(_, slot)| *slot).collect()
     }
 
-    /// The number of a key.
-    pub(crate) fn key_number(&self, id: &str) -> Option<u32> {
-        self.keys.get(id).copied()
+    /// A key of the newest policy.
+    pub(crate) fn key<'a>(&self, policy: &'a Policy, id: &str) -> Option<&'a Arc<Key>> {
+        self.keys.find(id, |number| policy.keys.get(number).filter(|key| *key.id == *id))
     }
 
     /// Make the next policy. Nothing is visible to anyone before it is published.
@@ -107,7 +112,7 @@ impl Editor {
         edits: &[Edit],
         now: Millis,
     ) -> Result<Draft<'a>, Fault> {
-        self.check(edits)?;
+        self.check(policy, edits)?;
         let mut policy = policy.clone();
         policy.version += 1;
         let mut draft = Draft {

@@ -60,7 +60,7 @@ impl Draft<'_> {
         }
         let provider = self.policy.providers.list[number as usize].clone();
         let limits =
-            self.limits(Level::Provider, &provider.name, &Holder::Provider(number), &provider.limits, rows);
+            self.limits(Level::Provider, &provider.name, Holder::Provider(number), &provider.limits, rows);
         self.change_provider(number, |provider| provider.limits = limits);
     }
 
