@@ -461,3 +461,18 @@ def test_a_token_of_the_file_is_none_that_the_engine_was_given_for_something_els
         lambda: limen.Engine(settings={"gateway_tokens": token, "admin_tokens": token}),
         param="gateway_tokens[0].token",
     )
+
+
+def test_nothing_that_stays_lies_among_what_was_read() -> None:
+    house = House()
+    text = "the id and the name of a key"
+    document = {
+        "teams": [{"id": "team", "name": "t"}],
+        "virtual_keys": [{"id": text, "name": text, "team_id": "team"}],
+    }
+    house.engine._take(document, "file")
+    book = house.engine._book
+    kept = [*book.records["virtual_key"], *book.uniques["virtual_key"], *book.uniques["virtual_key"].values()]
+    kept += book.linked("team", "team", "virtual_key")
+    assert kept == [text] * 4
+    assert all(one is not text for one in kept)

@@ -11,35 +11,11 @@ from typing import Any, Literal, Self, TypeAlias, final
 
 from typing_extensions import disjoint_base
 
-__all__ = [
-    "BasePrices",
-    "BudgetCounter",
-    "Cost",
-    "CostLine",
-    "Denial",
-    "Engine",
-    "Exclusion",
-    "FixedWindow",
-    "Handle",
-    "Held",
-    "KeyedLimiter",
-    "Limit",
-    "ManualClock",
-    "Permit",
-    "PricingPatch",
-    "RateCard",
-    "Settlement",
-    "SlidingWindow",
-    "WeightedSampler",
-    "WindowStatus",
-    "__version__",
-    "check_expression",
-    "debug_build",
-    "error_codes",
-    "forked",
-    "parse_dollars",
-    "parse_duration",
-]
+__all__ = ["BasePrices", "BudgetCounter", "Cost", "CostLine", "Denial", "Edits", "Engine", "Exclusion"]
+__all__ += ["FixedWindow", "Handle", "Held", "KeyedLimiter", "Limit", "ManualClock", "Permit", "PricingPatch"]
+__all__ += ["RateCard", "Settlement", "SlidingWindow", "WeightedSampler", "WindowStatus", "__version__"]
+__all__ += ["check_expression", "debug_build", "error_codes", "forked", "parse_dollars", "parse_duration"]
+__all__ += ["trim"]
 
 _Money: TypeAlias = int | float | Decimal
 _Others: TypeAlias = Callable[[list[str]], list[Any]]
@@ -327,6 +303,12 @@ class Settlement:
     def json(self) -> bytes:
         """The body of the HTTP face."""
 
+@final
+class Edits:
+    """Rows that `Engine.check` has found good, for that engine's `apply`."""
+
+    def __len__(self) -> int: ...
+
 @disjoint_base
 class Engine:
     """The decisions over one policy, of resolved rows: `limen.Engine` adds the entities."""
@@ -448,11 +430,11 @@ class Engine:
     def shut(self) -> None:
         """No call is answered any more: LimenError engine_closed."""
 
-    def apply(self, edits: Sequence[Mapping[str, Any]]) -> None:
+    def apply(self, edits: Sequence[Mapping[str, Any]] | Edits) -> None:
         """Resolved rows, published together as one snapshot. All or nothing."""
 
-    def check(self, edits: Sequence[Mapping[str, Any]]) -> None:
-        """Raise what `apply` would raise, and change nothing."""
+    def check(self, edits: Sequence[Mapping[str, Any]]) -> Edits:
+        """Raise what `apply` would raise, and change nothing: the rows, ready for this engine's `apply`."""
 
     def read(self, limits: Sequence[tuple[str, str]]) -> list[tuple[int, int, int, int]]:
         """For each (limit_id, kind): used, held, start of the current window, its end (both in ms)."""
@@ -484,6 +466,9 @@ class Engine:
 
 def forked() -> None:
     """Called in the child after fork: every engine of the parent raises ForkedError from now on."""
+
+def trim() -> None:
+    """Give memory that holds nothing any more back to the operating system."""
 
 def check_expression(text: str) -> None:
     """Nothing where the text is an expression of a routing rule; InvalidError with the place otherwise."""

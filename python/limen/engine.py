@@ -260,7 +260,11 @@ class Engine(_core.Engine):
 
         document, faults = read_document(path)
         faults.check()
-        return self._take(document, os.fspath(path), prune, os.path.dirname(os.fspath(path)))
+        report = self._take(document, os.fspath(path), prune, os.path.dirname(os.fspath(path)))
+        # A large file was read into many times what is kept of it.
+        del document
+        _core.trim()
+        return report
 
     def _take(self, document: Any, name: str, prune: bool = False, folder: str = "") -> LoadReport:
         """The same of a document at hand, which the audit calls by `name`; its paths begin at `folder`."""

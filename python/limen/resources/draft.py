@@ -6,7 +6,7 @@ as one batch, one published snapshot, and the records change. If anything raises
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from limen.actor import actor
 from limen.errors import Faults, fault
@@ -37,6 +37,21 @@ class _Step(NamedTuple):
     def place(self) -> int:
         found = self.record or self.old
         return found.row if found is not None else 0
+
+
+@overload
+def _anew(name: str) -> str: ...
+@overload
+def _anew(name: tuple[str | None, ...]) -> tuple[str | None, ...]: ...
+def _anew(name: str | tuple[str | None, ...]) -> str | tuple[str | None, ...]:
+    """The same text in a block of its own.
+
+    What stays of a large file is made after all that goes: so it lies together, and not on every page between
+    things that are gone, none of which could be given back.
+    """
+    if isinstance(name, tuple):
+        return tuple(None if part is None else _anew(part) for part in name)
+    return name.encode().decode()
 
 
 class Draft:
@@ -164,18 +179,20 @@ class Draft:
         change = self._change(steps)
         inverse = self._inverse(steps, change.audit)
         rows = self.rows()
-        book.core.check(rows)
+        edits = book.core.check(rows)
         book.keeper.commit(change, inverse)
         with book.lock:
             try:
-                book.core.apply(rows)
+                book.core.apply(edits)
             except BaseException:
                 book.keeper.commit(inverse, change)
                 raise
+            # The rows are still there: in their gaps would lie, page by page, a little of what stays (see `_anew`).
+            names = {step.id: _anew(step.id) for step in steps if step.old is None}
             for step in steps:
-                self._keep(*step)
+                self._keep(step, names.get(step.id, step.id))
             for link, members in self._linked.items():
-                self._keep_links(link, members)
+                self._keep_links(link, {names.get(id, id): stands for id, stands in members.items()})
             book.kept_numbers.update(change.numbers)
             if self.settings is not None:
                 book.settings = self.settings
@@ -225,9 +242,8 @@ class Draft:
             found.append((action, step.kind, step.id, before, after))
         return [Entry(book.number("audit"), self.now, who, *note) for note in found]
 
-    def _keep(
-        self, kind: Kind, id: str, record: Record | None, data: bytes | None, old: Record | None
-    ) -> None:
+    def _keep(self, step: _Step, id: str) -> None:
+        kind, _, record, data, old = step
         book, uniques = self.book, self.book.uniques[kind]
         before = unique(old) if old is not None else None
         after = unique(record) if record is not None else None
@@ -235,11 +251,12 @@ class Draft:
         if before is not None and before != after and uniques.get(before[1]) == id:
             del uniques[before[1]]
         if after is not None:
-            uniques[after[1]] = id
+            uniques[_anew(after[1])] = id
         if data is None:
             book.records[kind].pop(id, None)
         else:
-            book.records[kind][id] = data
+            # Cut from the front of a larger block, which goes back whole.
+            book.records[kind][id] = bytes(memoryview(data))
         if book.owners is not None:
             for limit in limit_rows(old):
                 book.owners.pop(limit.id, None)

@@ -337,6 +337,17 @@ fn edit(core: &Core, row: &Bound<'_, PyDict>) -> PyResult<Edit> {
     })
 }
 
+/// Edits that `Engine.check` has read and found good, for the same engine: reading them again would cost as much again.
+#[pyclass(frozen, module = "limen._core")]
+pub(crate) struct Edits(pub(crate) Vec<Edit>);
+
+#[pymethods]
+impl Edits {
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// A batch of rows.
 pub(crate) fn read(core: &Core, rows: &Bound<'_, PyAny>) -> PyResult<Vec<Edit>> {
     let mut edits = Vec::new();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use limen_core::error::{Code, Fault};
 use limen_core::permit::Handle as PermitHandle;
 use limen_core::policy::Kind;
+use limen_core::policy::edit::Edit;
 use limen_core::pricing::Ids;
 use limen_core::units::Millis;
 use limen_core::usage::Usage;
@@ -16,6 +17,7 @@ use crate::answers::{Handle, Permit, Settlement};
 use crate::clock::{Clock, ManualClock};
 use crate::convert;
 use crate::core::{Core, Secrets, random};
+use crate::edits::Edits;
 use crate::limits::{Limit, limits};
 use crate::{ask, batch, dry_run, edits, json, served, usage, words};
 
@@ -294,19 +296,25 @@ impl Engine {
         Ok(())
     }
 
-    /// Make a batch of edits, published together as one snapshot. All or nothing.
+    /// Make a batch of edits, published together as one snapshot. All or nothing. `edits` are rows, or what `check` has
+    /// made of them.
     fn apply(&self, py: Python<'_>, edits: &Bound<'_, PyAny>) -> PyResult<()> {
         let core = self.ready()?;
-        let edits = edits::read(core, edits)?;
         // Without the GIL: a thread in a batch may be waiting for the edit that this one makes.
-        py.detach(|| core.engine.apply(&edits, core.clock.now())).map_err(convert::raise)
+        let apply =
+            |edits: &[Edit]| py.detach(|| core.engine.apply(edits, core.clock.now())).map_err(convert::raise);
+        match edits.cast::<Edits>() {
+            Ok(checked) => apply(&checked.get().0),
+            Err(_) => apply(&edits::read(core, edits)?),
+        }
     }
 
-    /// Raise what `apply` would raise for these `edits`, and change nothing.
-    fn check(&self, py: Python<'_>, edits: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Raise what `apply` would raise for these `edits`, and change nothing: the edits, ready for `apply`.
+    fn check(&self, py: Python<'_>, edits: &Bound<'_, PyAny>) -> PyResult<Edits> {
         let core = self.ready()?;
         let edits = edits::read(core, edits)?;
-        py.detach(|| core.engine.check(&edits)).map_err(convert::raise)
+        py.detach(|| core.engine.check(&edits)).map_err(convert::raise)?;
+        Ok(Edits(edits))
     }
 
     /// For each (limit_id, kind) of `limits`: used, held, start of the current window, its end, in ms. Raises

@@ -18,6 +18,7 @@ mod fields;
 mod granted;
 mod json;
 mod limits;
+mod memory;
 mod objects;
 mod pricing;
 mod primitives;
@@ -39,6 +40,8 @@ mod _core {
     #[pymodule_export]
     use super::clock::ManualClock;
     #[pymodule_export]
+    use super::edits::Edits;
+    #[pymodule_export]
     use super::engine::Engine;
     #[pymodule_export]
     use super::limits::{Exclusion, Limit};
@@ -54,6 +57,12 @@ mod _core {
     #[pyfunction]
     fn forked() {
         super::core::forked();
+    }
+
+    /// Give memory that holds nothing any more back to the operating system, where its C library keeps it otherwise.
+    #[pyfunction]
+    fn trim(py: Python<'_>) {
+        py.detach(super::memory::trim);
     }
 
     /// (count, unit) of a duration text. Raises InvalidError with the reason.
