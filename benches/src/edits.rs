@@ -13,6 +13,16 @@ use crate::workloads::Workloads;
 /// Edits in one sample.
 const EDITS: usize = 200;
 
+/// Edits of keys of a full table, each published, for a tool that counts instructions.
+pub(crate) fn count(workloads: &Workloads, keys: usize, times: usize) {
+    let limit = |kind, _| workloads.roomy(kind);
+    let plan = roomy(workloads, &workloads.levels.typical, &limit);
+    let engine = plan.build(keys);
+    for number in workloads.order(keys, times) {
+        engine.apply(&[plan.key(&engine, number)], now()).expect("an edit");
+    }
+}
+
 pub(crate) fn run(workloads: &Workloads, effort: Effort) {
     let unreached = |kind, _| workloads.roomy(kind);
     let nothing = |kind, _| if kind == Kind::Requests { 0 } else { workloads.roomy(kind) };

@@ -34,17 +34,22 @@ fn card(rates: &BTreeMap<String, String>, other: &str) -> RateCard {
     RateCard::new(prices).expect("few columns")
 }
 
-pub(crate) fn run(workloads: &Workloads, effort: Effort) {
-    let about = &workloads.priced;
-    let card = card(&about.rates, &about.other_rates);
-    let fields = ["input", "cache_read", "cache_creation", "output"];
-    let rates: [&str; 4] = fields.map(|start| {
-        let found = about.rates.iter().find(|(field, _)| field.starts_with(start));
-        &**found.expect("four prices").1
-    });
-    let floats: [f64; 4] = rates.map(|rate| rate.parse().expect("a number"));
-    let calls: Vec<Call> = (0..about.calls)
-        .map(|more| {
+/// The calls of the workload, and the card they are priced by.
+struct Priced {
+    card: RateCard,
+    floats: [f64; 4],
+    calls: Vec<Call>,
+}
+
+impl Priced {
+    fn new(workloads: &Workloads) -> Priced {
+        let about = &workloads.priced;
+        let fields = ["input", "cache_read", "cache_creation", "output"];
+        let rates: [&str; 4] = fields.map(|start| {
+            let found = about.rates.iter().find(|(field, _)| field.starts_with(start));
+            &**found.expect("four prices").1
+        });
+        let calls = (0..about.calls).map(|more| {
             let mut usage = Usage::default();
             let mut of = BTreeMap::new();
             for (name, value) in &about.usage {
@@ -55,8 +60,26 @@ pub(crate) fn run(workloads: &Workloads, effort: Effort) {
             let quantities = [of["prompt_tokens"] - read - written, read, written, of["completion_tokens"]];
             let exact: i64 = quantities.iter().zip(rates).map(|(many, rate)| many * femto(rate).get()).sum();
             Call { usage, quantities, nano: (exact + 999_999) / 1_000_000 }
-        })
-        .collect();
+        });
+        Priced {
+            card: card(&about.rates, &about.other_rates),
+            floats: rates.map(|rate| rate.parse().expect("a number")),
+            calls: calls.collect(),
+        }
+    }
+}
+
+/// Prices, for a tool that counts instructions.
+pub(crate) fn count(workloads: &Workloads, times: usize) {
+    let Priced { card, calls, .. } = Priced::new(workloads);
+    for call in calls.iter().cycle().take(times) {
+        let call = black_box(call);
+        assert!(price(black_box(&card), &call.usage, CHAT).exact.round_up().get() == call.nano);
+    }
+}
+
+pub(crate) fn run(workloads: &Workloads, effort: Effort) {
+    let Priced { card, floats, calls } = Priced::new(workloads);
     for call in &calls {
         assert_eq!(price(&card, &call.usage, CHAT).exact.round_up().get(), call.nano);
     }

@@ -34,17 +34,27 @@ impl Call {
             call.words[word as usize] = value;
             call.given |= 1 << word as u8;
         }
-        let (prompt, completion) = (call.get(Word::PromptTokens), call.get(Word::CompletionTokens));
-        call.unsplit = prompt == 0 && completion == 0 && call.get(Word::Tokens) > 0;
-        let heard = call.get(Word::InputAudioTokens).saturating_add(call.get(Word::InputImageTokens));
-        let made = call.get(Word::OutputAudioTokens).saturating_add(call.get(Word::OutputImageTokens));
-        call.prompt = if call.unsplit { call.get(Word::Tokens) } else { prompt }.max(heard);
-        call.completion = completion.max(made.saturating_add(call.get(Word::ReasoningTokens)));
-        if call.get(Word::Batch) == 1 {
-            call.ways |= 1 << Variant::Batch as u8;
+        call.prompt = call.get(Word::PromptTokens);
+        call.completion = call.get(Word::CompletionTokens);
+        call.unsplit = call.prompt == 0 && call.completion == 0 && call.get(Word::Tokens) > 0;
+        if call.unsplit {
+            call.prompt = call.get(Word::Tokens);
         }
-        if call.given(Word::ServiceTier) {
-            call.ways |= way(call.get(Word::ServiceTier));
+        if call.any(KINDS_OF_INPUT) {
+            let heard = call.get(Word::InputAudioTokens).saturating_add(call.get(Word::InputImageTokens));
+            call.prompt = call.prompt.max(heard);
+        }
+        if call.any(KINDS_OF_OUTPUT) {
+            let made = call.get(Word::OutputAudioTokens).saturating_add(call.get(Word::OutputImageTokens));
+            call.completion = call.completion.max(made.saturating_add(call.get(Word::ReasoningTokens)));
+        }
+        if call.any(WAYS) {
+            if call.get(Word::Batch) == 1 {
+                call.ways |= 1 << Variant::Batch as u8;
+            }
+            if call.given(Word::ServiceTier) {
+                call.ways |= way(call.get(Word::ServiceTier));
+            }
         }
         call
     }
@@ -58,7 +68,46 @@ impl Call {
     pub(super) fn given(&self, word: Word) -> bool {
         self.given >> word as u8 & 1 == 1
     }
+
+    /// Whether any of these words was given: most are not, and what they would change is passed over at once.
+    #[inline(always)]
+    pub(super) fn any(&self, words: Words) -> bool {
+        self.given & words.0 != 0
+    }
 }
+
+/// A bit for each of some words.
+#[derive(Clone, Copy)]
+pub(super) struct Words(u32);
+
+impl Words {
+    const fn of(words: &[Word]) -> Words {
+        let (mut bits, mut at) = (0, 0);
+        while at < words.len() {
+            bits |= 1 << words[at] as u8;
+            at += 1;
+        }
+        Words(bits)
+    }
+}
+
+/// What says that a prompt is more than text.
+pub(super) const KINDS_OF_INPUT: Words = Words::of(&[
+    Word::InputAudioTokens,
+    Word::InputImageTokens,
+    Word::CachedReadImageTokens,
+    Word::CachedReadAudioTokens,
+    Word::CachedWriteAudioTokens,
+]);
+
+/// What says that a completion is more than text.
+pub(super) const KINDS_OF_OUTPUT: Words =
+    Words::of(&[Word::OutputAudioTokens, Word::OutputImageTokens, Word::ReasoningTokens]);
+
+/// What is charged beside tokens of text.
+pub(super) const TOOLS: Words = Words::of(&[Word::Searches, Word::Queries, Word::Sessions]);
+
+const WAYS: Words = Words::of(&[Word::Batch, Word::ServiceTier]);
 
 /// The bit of a service tier, which is a place in its list of texts; none for those that cost the plain price.
 fn way(tier: i64) -> u8 {

@@ -13,6 +13,9 @@ use crate::units::FemtoUsd;
 /// thousands.
 pub const MAX_COLUMNS: usize = 64;
 
+/// The ways of a plain call.
+pub(super) const PLAIN: u8 = 1 << Variant::Plain as u8;
+
 const COMPONENTS: usize = Component::ALL.len();
 
 /// The prices of one model, by themselves or under a patch.
@@ -20,10 +23,8 @@ const COMPONENTS: usize = Component::ALL.len();
 pub struct RateCard {
     columns: Box<[Column]>,
     rates: Box<[FemtoUsd]>,
-    /// The lowest threshold that a prompt can be below.
+    /// The lowest threshold that a prompt can be below; below every prompt where the last column is not for any call.
     least: i64,
-    /// Whether the last column is for any call.
-    ends_plain: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,7 +53,7 @@ pub(super) struct Found {
 /// Without any price.
 impl Default for RateCard {
     fn default() -> RateCard {
-        RateCard { columns: Box::default(), rates: Box::default(), least: i64::MAX, ends_plain: false }
+        RateCard { columns: Box::default(), rates: Box::default(), least: ANY_PROMPT }
     }
 }
 
@@ -91,10 +92,14 @@ impl RateCard {
             }
         }
         let thresholds = columns.iter().map(|column| column.threshold);
-        let least = thresholds.filter(|threshold| *threshold != ANY_PROMPT).min().unwrap_or(i64::MAX);
         let last = columns.last().map(|column| (column.threshold, column.variant));
-        let ends_plain = last == Some((ANY_PROMPT, Variant::Plain));
-        Ok(RateCard { columns: columns.into(), rates: rates.into(), least, ends_plain })
+        let least = match last {
+            Some((ANY_PROMPT, Variant::Plain)) => {
+                thresholds.filter(|threshold| *threshold != ANY_PROMPT).min().unwrap_or(i64::MAX)
+            }
+            _ => ANY_PROMPT,
+        };
+        Ok(RateCard { columns: columns.into(), rates: rates.into(), least })
     }
 
     /// This card with other prices in some cells.
@@ -136,12 +141,35 @@ impl RateCard {
     /// Nearly every call is plain, and below every threshold: then it is the last one alone, if that is plain.
     #[inline(always)]
     pub(super) fn columns_for(&self, prompt: i64, ways: u8) -> Columns<'_> {
-        let skipped = if ways == 1 << Variant::Plain as u8 && prompt <= self.least {
-            self.columns.len() - usize::from(self.ends_plain)
+        let skipped = if ways == PLAIN && prompt <= self.least {
+            self.columns.len() - 1
         } else {
             self.columns.iter().take_while(|column| column.threshold >= prompt).count()
         };
         Columns { card: self, columns: &self.columns[skipped..], ways }
+    }
+
+    /// The last column by itself, where it is all that a plain call with a prompt of so many tokens may find.
+    #[inline(always)]
+    pub(super) fn plain_for(&self, prompt: i64) -> Option<Plain<'_>> {
+        let column = self.columns.last().filter(|_| prompt <= self.least)?;
+        Some(Plain { places: &column.places, rates: self.rates.get(usize::from(column.start)..)? })
+    }
+}
+
+/// The plain prices of a card, below every threshold.
+#[derive(Clone, Copy)]
+pub(super) struct Plain<'a> {
+    places: &'a [u8; COMPONENTS],
+    rates: &'a [FemtoUsd],
+}
+
+impl Plain<'_> {
+    /// The price of a component.
+    #[inline(always)]
+    pub(super) fn find(&self, component: Component) -> Option<FemtoUsd> {
+        let place = usize::from(self.places[component as usize]).checked_sub(1)?;
+        self.rates.get(place).copied()
     }
 }
 

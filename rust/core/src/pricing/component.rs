@@ -142,6 +142,12 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Of the price for any call.
+    #[inline(always)]
+    pub(super) const fn plain(component: Component) -> Cell {
+        Cell { component, threshold: ANY_PROMPT, variant: Variant::Plain }
+    }
+
     /// As numbers, for a store.
     pub(crate) fn numbers(self) -> [i64; 3] {
         [self.component as i64, self.threshold, self.variant as i64]

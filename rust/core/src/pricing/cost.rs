@@ -174,7 +174,7 @@ pub(super) struct Bill<'a, S> {
 impl<'a, S: Sink> Bill<'a, S> {
     #[inline(always)]
     fn new(rates: Rates<'a>, call: &'a Call, sink: S) -> Self {
-        let look = rates.look(call.prompt, call.ways);
+        let look = rates.look(call.prompt, call.ways, call.unsplit);
         Bill { look, call, sink, femto: 0, millionths: 0, unknown: None, by_default: false }
     }
 
@@ -199,10 +199,11 @@ impl<'a, S: Sink> Bill<'a, S> {
     /// is the dearer of both.
     #[inline(always)]
     pub(super) fn first(&self, chain: &[Component]) -> Option<Found> {
-        self.look.first(chain, self.call.unsplit)
+        self.look.first(chain)
     }
 
-    /// Charge a quantity at the first price of a chain that the card has; unknown is the last of it.
+    /// Charge a quantity at the first price of a chain that the card has; unknown is the last of it. The prices of a
+    /// chain are all for tokens (or what else is counted), or all for seconds.
     #[inline(always)]
     pub(super) fn charge(&mut self, quantity: i64, chain: &[Component]) {
         if quantity > 0 {
@@ -226,17 +227,27 @@ impl<'a, S: Sink> Bill<'a, S> {
     #[inline(always)]
     fn charge_at(&mut self, quantity: i64, found: Option<Found>, chain: &[Component]) {
         let Some(Found { cell, rate, by_default }) = found else {
-            let component = chain.last().copied().unwrap_or(Component::Input);
-            self.unknown = self.unknown.or(Some(component));
-            let cell = Cell { component, threshold: ANY_PROMPT, variant: Variant::Plain };
-            return self.sink.line(Line { cell, quantity, rate: None });
+            return self.lacks(quantity, chain.last().copied().unwrap_or(Component::Input));
         };
+        // Two factors below 2^63 have a product below 2^126: only a sum may be too large.
         let product = i128::from(quantity) * i128::from(rate.get());
-        let sum = if cell.component.in_seconds() { &mut self.millionths } else { &mut self.femto };
-        *sum = sum.saturating_add(product);
+        let in_seconds = chain.first().is_some_and(|first| first.in_seconds());
+        let sum = if in_seconds { &mut self.millionths } else { &mut self.femto };
+        *sum = sum.checked_add(product).unwrap_or_else(the_most);
         self.by_default |= by_default;
         self.sink.line(Line { cell, quantity, rate: Some(rate) });
     }
+
+    #[cold]
+    fn lacks(&mut self, quantity: i64, component: Component) {
+        self.unknown = self.unknown.or(Some(component));
+        self.sink.line(Line { cell: Cell::plain(component), quantity, rate: None });
+    }
+}
+
+#[cold]
+fn the_most() -> i128 {
+    i128::MAX
 }
 
 /// What a call costs. Nothing is allocated.

@@ -6,8 +6,8 @@
 
 use std::cmp::Reverse;
 
-use super::card::{Columns, Found, RateCard};
-use super::component::{ANY_PROMPT, Cell, Component, Variant};
+use super::card::{Columns, Found, PLAIN, Plain, RateCard};
+use super::component::{Cell, Component};
 use crate::units::FemtoUsd;
 
 /// The prices that a call is charged by.
@@ -32,10 +32,13 @@ impl<'a> From<&'a RateCard> for Rates<'a> {
 /// What of some prices is looked at for a call.
 #[derive(Clone, Copy)]
 pub(super) struct Look<'a> {
-    base: Option<Columns<'a>>,
-    over: Option<Columns<'a>>,
-    instead: Option<Columns<'a>>,
-    free: bool,
+    /// What nearly every call is priced by: a model's plain prices, with nothing over them, looked at first.
+    plain: Option<Plain<'a>>,
+    rates: Rates<'a>,
+    prompt: i64,
+    ways: u8,
+    /// Whether the price of the input is the dearer of input and output.
+    unsplit: bool,
 }
 
 impl<'a> Rates<'a> {
@@ -54,59 +57,75 @@ impl<'a> Rates<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn look(self, prompt: i64, ways: u8) -> Look<'a> {
-        let columns = |card: Option<&'a RateCard>| card.map(|card| card.columns_for(prompt, ways));
-        Look {
-            base: columns(self.base),
-            over: columns(self.over),
-            instead: columns(self.instead),
-            free: self.free,
-        }
+    pub(super) fn look(self, prompt: i64, ways: u8, unsplit: bool) -> Look<'a> {
+        let alone = self.over.is_none() && !self.free && ways == PLAIN && !unsplit;
+        let plain = self.base.filter(|_| alone).and_then(|base| base.plain_for(prompt));
+        Look { plain, rates: self, prompt, ways, unsplit }
     }
 }
 
-impl Look<'_> {
-    /// The first price of a chain of components. `unsplit`: the price of the input is the dearer of input and output.
+impl<'a> Look<'a> {
+    /// The first price of a chain of components.
     #[inline(always)]
-    pub(super) fn first(&self, chain: &[Component], unsplit: bool) -> Option<Found> {
-        if self.free {
+    pub(super) fn first(&self, chain: &[Component]) -> Option<Found> {
+        if let Some(plain) = &self.plain {
+            for &component in chain {
+                if let Some(rate) = plain.find(component) {
+                    return Some(Found { cell: Cell::plain(component), rate, by_default: false });
+                }
+            }
+        }
+        self.first_of_any(chain)
+    }
+
+    /// The same, whatever the call and the prices.
+    #[inline(never)]
+    fn first_of_any(&self, chain: &[Component]) -> Option<Found> {
+        let Rates { base, over, instead, free } = self.rates;
+        if free {
             return chain.first().map(|&component| Found {
-                cell: Cell { component, threshold: ANY_PROMPT, variant: Variant::Plain },
+                cell: Cell::plain(component),
                 rate: FemtoUsd::new(0),
                 by_default: false,
             });
         }
-        if let Some(found) = first_of(chain, unsplit, |component| self.find(component)) {
+        let [base, over] = [base, over].map(|card| card.map(|card| self.columns(card)));
+        if let Some(found) = self.first_by(chain, |component| laid_over(over, base, component)) {
             return Some(found);
         }
-        let instead = self.instead.as_ref()?;
-        let found = first_of(chain, unsplit, |component| instead.find(component))?;
+        let instead = self.columns(instead?);
+        let found = self.first_by(chain, |component| instead.find(component))?;
         Some(Found { by_default: true, ..found })
     }
 
+    fn columns(&self, card: &'a RateCard) -> Columns<'a> {
+        card.columns_for(self.prompt, self.ways)
+    }
+
     #[inline(always)]
-    fn find(&self, component: Component) -> Option<Found> {
-        let base = self.base.as_ref().and_then(|base| base.find(component));
-        let Some(over) = &self.over else { return base };
-        let place = |found: &Found| (Reverse(found.cell.threshold), found.cell.variant);
-        match (over.find(component), base) {
-            (Some(over), Some(base)) if place(&base) < place(&over) => Some(base),
-            (Some(over), _) => Some(over),
-            (None, base) => base,
+    fn first_by(&self, chain: &[Component], find: impl Fn(Component) -> Option<Found>) -> Option<Found> {
+        for &component in chain {
+            let found = find(component);
+            if component == Component::Input && self.unsplit {
+                return found.into_iter().chain(find(Component::Output)).max_by_key(|found| found.rate);
+            }
+            if found.is_some() {
+                return found;
+            }
         }
+        None
     }
 }
 
+/// The price of a component under an override.
 #[inline(always)]
-fn first_of(chain: &[Component], unsplit: bool, find: impl Fn(Component) -> Option<Found>) -> Option<Found> {
-    for &component in chain {
-        let found = find(component);
-        if component == Component::Input && unsplit {
-            return found.into_iter().chain(find(Component::Output)).max_by_key(|found| found.rate);
-        }
-        if found.is_some() {
-            return found;
-        }
+fn laid_over(over: Option<Columns<'_>>, base: Option<Columns<'_>>, component: Component) -> Option<Found> {
+    let base = base.and_then(|base| base.find(component));
+    let Some(over) = over else { return base };
+    let place = |found: &Found| (Reverse(found.cell.threshold), found.cell.variant);
+    match (over.find(component), base) {
+        (Some(over), Some(base)) if place(&base) < place(&over) => Some(base),
+        (Some(over), _) => Some(over),
+        (None, base) => base,
     }
-    None
 }

@@ -1,5 +1,6 @@
 //! What is charged by the token: completions, embeddings, rankings.
 
+use super::call::{KINDS_OF_INPUT, KINDS_OF_OUTPUT, TOOLS};
 use super::component::{Component, SEARCHES};
 use super::cost::{Bill, Sink};
 use crate::usage::Word;
@@ -9,9 +10,11 @@ impl<S: Sink> Bill<'_, S> {
     pub(super) fn text(&mut self) {
         self.prompt();
         self.completion();
-        self.searches();
-        self.charge(self.call.get(Word::Queries), &[Component::Query]);
-        self.charge(self.call.get(Word::Sessions), &[Component::Session]);
+        if self.call.any(TOOLS) {
+            self.searches();
+            self.charge(self.call.get(Word::Queries), &[Component::Query]);
+            self.charge(self.call.get(Word::Sessions), &[Component::Session]);
+        }
     }
 
     pub(super) fn embedding(&mut self) {
@@ -25,10 +28,26 @@ impl<S: Sink> Bill<'_, S> {
         self.charge(self.call.get(Word::Queries), &[Component::Query]);
     }
 
-    /// The prompt in its parts. What was read from a cache or written to one is a part of it, read first; where
-    /// nobody says of what kind it was, it was text, then images, then audio.
+    /// The prompt in its parts: what was read from a cache or written to one, read first, and the rest.
     #[inline(always)]
     pub(super) fn prompt(&mut self) {
+        use Component as C;
+        let call = self.call;
+        if call.any(KINDS_OF_INPUT) {
+            return self.prompt_of_kinds();
+        }
+        let read = call.get(Word::CachedReadTokens).min(call.prompt);
+        let written = call.get(Word::CachedWriteTokens).min(call.prompt - read);
+        let written_1h = call.get(Word::CachedWrite1hTokens).min(written);
+        self.charge(call.prompt - read - written, &[C::Input]);
+        self.charge(read, &[C::CacheRead, C::Input]);
+        self.charge(written - written_1h, &[C::CacheWrite, C::Input]);
+        self.charge(written_1h, &[C::CacheWrite1h, C::CacheWrite, C::Input]);
+    }
+
+    /// The prompt in its parts, of which some are images or audio. Where nobody says of what kind the cached was, it was
+    /// text, then images, then audio.
+    fn prompt_of_kinds(&mut self) {
         use Component as C;
         let call = self.call;
         let (mut audio, mut images) = (call.get(Word::InputAudioTokens), call.get(Word::InputImageTokens));
@@ -70,6 +89,9 @@ impl<S: Sink> Bill<'_, S> {
     fn completion(&mut self) {
         use Component as C;
         let call = self.call;
+        if !call.any(KINDS_OF_OUTPUT) {
+            return self.charge(call.completion, &[C::Output]);
+        }
         let audio = call.get(Word::OutputAudioTokens);
         let images = call.get(Word::OutputImageTokens);
         let reasoning = call.get(Word::ReasoningTokens);
