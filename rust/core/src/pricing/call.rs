@@ -20,16 +20,22 @@ pub(super) struct Call {
 const _: () = assert!(Word::ALL.len() <= u32::BITS as usize);
 
 impl Call {
+    /// To be read where it is: moved, it would be copied.
     #[inline(always)]
-    pub(super) fn new(usage: &Usage) -> Call {
-        let mut call = Call {
+    pub(super) fn new() -> Call {
+        Call {
             words: [0; Word::ALL.len()],
             given: 0,
             prompt: 0,
             completion: 0,
             unsplit: false,
             ways: 1 << Variant::Plain as u8,
-        };
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn read(&mut self, usage: &Usage) {
+        let call = self;
         for (word, value) in usage.iter() {
             call.words[word as usize] = value;
             call.given |= 1 << word as u8;
@@ -56,7 +62,6 @@ impl Call {
                 call.ways |= way(call.get(Word::ServiceTier));
             }
         }
-        call
     }
 
     #[inline(always)]
@@ -91,21 +96,26 @@ impl Words {
     }
 }
 
-/// What says that a prompt is more than text.
-pub(super) const KINDS_OF_INPUT: Words = Words::of(&[
+/// What a prompt has at least.
+const KINDS_OF_INPUT: Words = Words::of(&[Word::InputAudioTokens, Word::InputImageTokens]);
+
+/// What a completion has at least.
+const KINDS_OF_OUTPUT: Words =
+    Words::of(&[Word::OutputAudioTokens, Word::OutputImageTokens, Word::ReasoningTokens]);
+
+/// What a completion may be charged for beside tokens of text.
+pub(super) const MORE_THAN_TEXT: Words = Words::of(&[
     Word::InputAudioTokens,
     Word::InputImageTokens,
     Word::CachedReadImageTokens,
     Word::CachedReadAudioTokens,
     Word::CachedWriteAudioTokens,
+    Word::OutputAudioTokens,
+    Word::OutputImageTokens,
+    Word::Searches,
+    Word::Queries,
+    Word::Sessions,
 ]);
-
-/// What says that a completion is more than text.
-pub(super) const KINDS_OF_OUTPUT: Words =
-    Words::of(&[Word::OutputAudioTokens, Word::OutputImageTokens, Word::ReasoningTokens]);
-
-/// What is charged beside tokens of text.
-pub(super) const TOOLS: Words = Words::of(&[Word::Searches, Word::Queries, Word::Sessions]);
 
 const WAYS: Words = Words::of(&[Word::Batch, Word::ServiceTier]);
 

@@ -165,11 +165,14 @@ pub(super) struct Plain<'a> {
 }
 
 impl Plain<'_> {
-    /// The price of a component.
+    /// The first price of a chain of components.
     #[inline(always)]
-    pub(super) fn find(&self, component: Component) -> Option<FemtoUsd> {
-        let place = usize::from(self.places[component as usize]).checked_sub(1)?;
-        self.rates.get(place).copied()
+    pub(super) fn first(&self, chain: &[Component]) -> Option<Found> {
+        chain.iter().find_map(|&component| {
+            let place = usize::from(self.places[component as usize]).checked_sub(1)?;
+            let rate = *self.rates.get(place)?;
+            Some(Found { cell: Cell::plain(component), rate, by_default: false })
+        })
     }
 }
 

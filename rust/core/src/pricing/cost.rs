@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use super::call::Call;
-use super::card::{Found, RateCard};
+use super::call::{Call, MORE_THAN_TEXT};
+use super::card::{Found, Plain, RateCard};
 use super::component::{ANY_PROMPT, Cell, Component, Variant, write_tier};
 use super::rates::{Look, Rates};
 use crate::error::{Code, Fault};
@@ -162,7 +162,9 @@ impl Sink for Vec<Line> {
 
 /// A cost in the making: one call, one model's prices.
 pub(super) struct Bill<'a, S> {
-    look: Look<'a>,
+    /// Apart from the rest, which is written to: a sum whose place nobody else knows can stay in registers.
+    look: &'a Look<'a>,
+    plain: Option<Plain<'a>>,
     pub(super) call: &'a Call,
     sink: S,
     femto: i128,
@@ -171,35 +173,60 @@ pub(super) struct Bill<'a, S> {
     by_default: bool,
 }
 
+/// What a call costs, and the sink with its lines.
+#[inline(always)]
+fn bill<S: Sink>(look: &Look<'_>, call: &Call, request_type: RequestType, sink: S) -> (Price, S) {
+    if is_text(request_type) && !call.any(MORE_THAN_TEXT) {
+        let mut bill = Bill::new(look, call, sink);
+        bill.text_alone();
+        bill.end()
+    } else {
+        of_any_kind(look, call, request_type, sink)
+    }
+}
+
+/// The same, whatever the call has. By itself, so that a bill of text alone is nobody's but its own function's.
+#[inline(never)]
+fn of_any_kind<S: Sink>(look: &Look<'_>, call: &Call, request_type: RequestType, sink: S) -> (Price, S) {
+    let mut bill = Bill::new(look, call, sink);
+    match request_type {
+        RequestType::ChatCompletion | RequestType::TextCompletion | RequestType::Responses => bill.text(),
+        RequestType::Embedding => bill.embedding(),
+        RequestType::Rerank => bill.rerank(),
+        RequestType::Speech => bill.speech(),
+        RequestType::Transcription => bill.transcription(),
+        RequestType::ImageGeneration | RequestType::ImageVariation | RequestType::ImageEdit => bill.images(),
+        RequestType::VideoGeneration | RequestType::VideoRemix => bill.video(),
+    }
+    bill.end()
+}
+
+fn is_text(request_type: RequestType) -> bool {
+    use RequestType as T;
+    matches!(request_type, T::ChatCompletion | T::TextCompletion | T::Responses)
+}
+
 impl<'a, S: Sink> Bill<'a, S> {
     #[inline(always)]
-    fn new(rates: Rates<'a>, call: &'a Call, sink: S) -> Self {
-        let look = rates.look(call.prompt, call.ways, call.unsplit);
-        Bill { look, call, sink, femto: 0, millionths: 0, unknown: None, by_default: false }
+    fn new(look: &'a Look<'a>, call: &'a Call, sink: S) -> Self {
+        let plain = look.plain;
+        Bill { look, plain, call, sink, femto: 0, millionths: 0, unknown: None, by_default: false }
     }
 
     #[inline(always)]
-    fn run(&mut self, request_type: RequestType) -> Price {
-        match request_type {
-            RequestType::ChatCompletion | RequestType::TextCompletion | RequestType::Responses => self.text(),
-            RequestType::Embedding => self.embedding(),
-            RequestType::Rerank => self.rerank(),
-            RequestType::Speech => self.speech(),
-            RequestType::Transcription => self.transcription(),
-            RequestType::ImageGeneration | RequestType::ImageVariation | RequestType::ImageEdit => {
-                self.images();
-            }
-            RequestType::VideoGeneration | RequestType::VideoRemix => self.video(),
-        }
+    fn end(self) -> (Price, S) {
         let exact = Exact::new(self.femto, self.millionths);
-        Price { exact, unknown: self.unknown, by_default: self.by_default }
+        (Price { exact, unknown: self.unknown, by_default: self.by_default }, self.sink)
     }
 
     /// The first price of a chain that there is. Where tokens may be of the completion as well, the price of the input
     /// is the dearer of both.
     #[inline(always)]
     pub(super) fn first(&self, chain: &[Component]) -> Option<Found> {
-        self.look.first(chain)
+        match self.plain.and_then(|plain| plain.first(chain)) {
+            None => self.look.first(chain),
+            found => found,
+        }
     }
 
     /// Charge a quantity at the first price of a chain that the card has; unknown is the last of it. The prices of a
@@ -227,7 +254,9 @@ impl<'a, S: Sink> Bill<'a, S> {
     #[inline(always)]
     fn charge_at(&mut self, quantity: i64, found: Option<Found>, chain: &[Component]) {
         let Some(Found { cell, rate, by_default }) = found else {
-            return self.lacks(quantity, chain.last().copied().unwrap_or(Component::Input));
+            let component = chain.last().copied().unwrap_or(Component::Input);
+            self.unknown = self.unknown.or(Some(component));
+            return self.sink.line(Line { cell: Cell::plain(component), quantity, rate: None });
         };
         // Two factors below 2^63 have a product below 2^126: only a sum may be too large.
         let product = i128::from(quantity) * i128::from(rate.get());
@@ -236,12 +265,6 @@ impl<'a, S: Sink> Bill<'a, S> {
         *sum = sum.checked_add(product).unwrap_or_else(the_most);
         self.by_default |= by_default;
         self.sink.line(Line { cell, quantity, rate: Some(rate) });
-    }
-
-    #[cold]
-    fn lacks(&mut self, quantity: i64, component: Component) {
-        self.unknown = self.unknown.or(Some(component));
-        self.sink.line(Line { cell: Cell::plain(component), quantity, rate: None });
     }
 }
 
@@ -253,16 +276,19 @@ fn the_most() -> i128 {
 /// What a call costs. Nothing is allocated.
 #[must_use]
 pub fn price<'a>(rates: impl Into<Rates<'a>>, usage: &Usage, request_type: RequestType) -> Price {
-    Bill::new(rates.into(), &Call::new(usage), ()).run(request_type)
+    let mut call = Call::new();
+    call.read(usage);
+    bill(&rates.into().look(&call), &call, request_type, ()).0
 }
 
 /// What a call costs, line by line.
 #[must_use]
 pub fn cost<'a>(rates: impl Into<Rates<'a>>, usage: &Usage, request_type: RequestType) -> Cost {
-    let call = Call::new(usage);
-    let mut bill = Bill::new(rates.into(), &call, Vec::with_capacity(LINES));
-    let price = bill.run(request_type);
-    Cost { price, lines: bill.sink }
+    let mut call = Call::new();
+    call.read(usage);
+    let lines = Vec::with_capacity(LINES);
+    let (price, lines) = bill(&rates.into().look(&call), &call, request_type, lines);
+    Cost { price, lines }
 }
 
 impl RateCard {
@@ -302,11 +328,12 @@ pub struct Most {
 /// its type can have (text, reasoning, sound, images): the dearest price counts.
 #[must_use]
 pub fn most<'a>(rates: impl Into<Rates<'a>>, usage: &Usage, request_type: RequestType) -> Most {
-    let call = Call::new(usage);
-    let mut bill = Bill::new(rates.into(), &call, ());
-    let stated = bill.run(request_type);
+    let mut call = Call::new();
+    call.read(usage);
+    let look = rates.into().look(&call);
+    let (stated, ()) = bill(&look, &call, request_type, ());
     let kinds = output_kinds(request_type);
-    let found = kinds.iter().filter_map(|&kind| bill.first(&[kind]));
+    let found = kinds.iter().filter_map(|&kind| look.find(&[kind]));
     let dearest = found.max_by_key(|found| found.rate);
     let each = match (dearest, kinds.first()) {
         (Some(found), _) => Ok(found.rate),

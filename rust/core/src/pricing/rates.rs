@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 
+use super::call::Call;
 use super::card::{Columns, Found, PLAIN, Plain, RateCard};
 use super::component::{Cell, Component};
 use crate::units::FemtoUsd;
@@ -24,6 +25,7 @@ pub struct Rates<'a> {
 }
 
 impl<'a> From<&'a RateCard> for Rates<'a> {
+    #[inline]
     fn from(card: &'a RateCard) -> Rates<'a> {
         Rates { base: Some(card), ..Rates::default() }
     }
@@ -32,8 +34,8 @@ impl<'a> From<&'a RateCard> for Rates<'a> {
 /// What of some prices is looked at for a call.
 #[derive(Clone, Copy)]
 pub(super) struct Look<'a> {
-    /// What nearly every call is priced by: a model's plain prices, with nothing over them, looked at first.
-    plain: Option<Plain<'a>>,
+    /// What nearly every call is priced by: a model's plain prices, with nothing over them, to be looked at first.
+    pub(super) plain: Option<Plain<'a>>,
     rates: Rates<'a>,
     prompt: i64,
     ways: u8,
@@ -57,7 +59,8 @@ impl<'a> Rates<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn look(self, prompt: i64, ways: u8, unsplit: bool) -> Look<'a> {
+    pub(super) fn look(self, call: &Call) -> Look<'a> {
+        let &Call { prompt, ways, unsplit, .. } = call;
         let alone = self.over.is_none() && !self.free && ways == PLAIN && !unsplit;
         let plain = self.base.filter(|_| alone).and_then(|base| base.plain_for(prompt));
         Look { plain, rates: self, prompt, ways, unsplit }
@@ -67,20 +70,17 @@ impl<'a> Rates<'a> {
 impl<'a> Look<'a> {
     /// The first price of a chain of components.
     #[inline(always)]
-    pub(super) fn first(&self, chain: &[Component]) -> Option<Found> {
-        if let Some(plain) = &self.plain {
-            for &component in chain {
-                if let Some(rate) = plain.find(component) {
-                    return Some(Found { cell: Cell::plain(component), rate, by_default: false });
-                }
-            }
+    pub(super) fn find(&self, chain: &[Component]) -> Option<Found> {
+        let Some(plain) = &self.plain else { return self.first(chain) };
+        match plain.first(chain) {
+            None if self.rates.instead.is_some() => self.first(chain),
+            found => found,
         }
-        self.first_of_any(chain)
     }
 
     /// The same, whatever the call and the prices.
     #[inline(never)]
-    fn first_of_any(&self, chain: &[Component]) -> Option<Found> {
+    pub(super) fn first(&self, chain: &[Component]) -> Option<Found> {
         let Rates { base, over, instead, free } = self.rates;
         if free {
             return chain.first().map(|&component| Found {

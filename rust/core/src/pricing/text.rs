@@ -1,20 +1,34 @@
 //! What is charged by the token: completions, embeddings, rankings.
 
-use super::call::{KINDS_OF_INPUT, KINDS_OF_OUTPUT, TOOLS};
 use super::component::{Component, SEARCHES};
 use super::cost::{Bill, Sink};
 use crate::usage::Word;
 
 impl<S: Sink> Bill<'_, S> {
+    /// A completion that is text, as nearly all are: what was read from a cache or written to one is a part of the
+    /// prompt, read first; reasoning is one of the completion. The same as `text` where the call has nothing else.
     #[inline(always)]
+    pub(super) fn text_alone(&mut self) {
+        use Component as C;
+        let call = self.call;
+        let read = call.get(Word::CachedReadTokens).min(call.prompt);
+        let written = call.get(Word::CachedWriteTokens).min(call.prompt - read);
+        let written_1h = call.get(Word::CachedWrite1hTokens).min(written);
+        let reasoning = call.get(Word::ReasoningTokens);
+        self.charge(call.prompt - read - written, &[C::Input]);
+        self.charge(read, &[C::CacheRead, C::Input]);
+        self.charge(written - written_1h, &[C::CacheWrite, C::Input]);
+        self.charge(written_1h, &[C::CacheWrite1h, C::CacheWrite, C::Input]);
+        self.charge(call.completion - reasoning, &[C::Output]);
+        self.charge(reasoning, &[C::Reasoning, C::Output]);
+    }
+
     pub(super) fn text(&mut self) {
         self.prompt();
         self.completion();
-        if self.call.any(TOOLS) {
-            self.searches();
-            self.charge(self.call.get(Word::Queries), &[Component::Query]);
-            self.charge(self.call.get(Word::Sessions), &[Component::Session]);
-        }
+        self.searches();
+        self.charge(self.call.get(Word::Queries), &[Component::Query]);
+        self.charge(self.call.get(Word::Sessions), &[Component::Session]);
     }
 
     pub(super) fn embedding(&mut self) {
@@ -28,26 +42,9 @@ impl<S: Sink> Bill<'_, S> {
         self.charge(self.call.get(Word::Queries), &[Component::Query]);
     }
 
-    /// The prompt in its parts: what was read from a cache or written to one, read first, and the rest.
-    #[inline(always)]
+    /// The prompt in its parts. What was read from a cache or written to one is a part of it, read first; where
+    /// nobody says of what kind it was, it was text, then images, then audio.
     pub(super) fn prompt(&mut self) {
-        use Component as C;
-        let call = self.call;
-        if call.any(KINDS_OF_INPUT) {
-            return self.prompt_of_kinds();
-        }
-        let read = call.get(Word::CachedReadTokens).min(call.prompt);
-        let written = call.get(Word::CachedWriteTokens).min(call.prompt - read);
-        let written_1h = call.get(Word::CachedWrite1hTokens).min(written);
-        self.charge(call.prompt - read - written, &[C::Input]);
-        self.charge(read, &[C::CacheRead, C::Input]);
-        self.charge(written - written_1h, &[C::CacheWrite, C::Input]);
-        self.charge(written_1h, &[C::CacheWrite1h, C::CacheWrite, C::Input]);
-    }
-
-    /// The prompt in its parts, of which some are images or audio. Where nobody says of what kind the cached was, it was
-    /// text, then images, then audio.
-    fn prompt_of_kinds(&mut self) {
         use Component as C;
         let call = self.call;
         let (mut audio, mut images) = (call.get(Word::InputAudioTokens), call.get(Word::InputImageTokens));
@@ -85,13 +82,9 @@ impl<S: Sink> Bill<'_, S> {
         self.charge(written_audio, &[C::CacheWriteAudio, C::CacheWrite, C::InputAudio, C::Input]);
     }
 
-    #[inline(always)]
     fn completion(&mut self) {
         use Component as C;
         let call = self.call;
-        if !call.any(KINDS_OF_OUTPUT) {
-            return self.charge(call.completion, &[C::Output]);
-        }
         let audio = call.get(Word::OutputAudioTokens);
         let images = call.get(Word::OutputImageTokens);
         let reasoning = call.get(Word::ReasoningTokens);
@@ -103,7 +96,6 @@ impl<S: Sink> Bill<'_, S> {
     }
 
     /// A search without its context is medium.
-    #[inline(always)]
     fn searches(&mut self) {
         let searches = self.call.get(Word::Searches);
         if searches > 0 {
