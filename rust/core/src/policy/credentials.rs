@@ -5,12 +5,9 @@
 //! two of a billion keys share one by chance (2^-68). A key that is known by its SHA-256 alone is looked up by that
 //! once, at its first presentation, and by its fingerprint ever after.
 
-use std::sync::Arc;
-
-use hashbrown::HashTable;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 
-use super::table::Table;
+use super::hashed::{Entry, Hashed};
 use crate::units::Millis;
 
 /// The longest text that can be a virtual key, in bytes.
@@ -52,46 +49,74 @@ pub(crate) struct Known {
     pub(crate) until: Millis,
 }
 
-const SHARD_LEVELS: u32 = 3;
-const SHARDS: u32 = 1 << (4 * SHARD_LEVELS);
+impl Entry for Known {
+    #[inline(always)]
+    fn hash(&self) -> u64 {
+        self.fingerprint as u64
+    }
+}
 
-/// Fingerprints in shards: an edit copies one of 4,096.
+/// What each fingerprint stands for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Credentials {
-    shards: Table<Arc<HashTable<Known>>, SHARD_LEVELS>,
-}
-
-#[inline(always)]
-fn shard_of(fingerprint: u128) -> u32 {
-    (fingerprint >> 64) as u32 % SHARDS
-}
+pub(crate) struct Credentials(Hashed<Known>);
 
 impl Credentials {
     #[inline(always)]
     pub(crate) fn get(&self, fingerprint: u128) -> Option<&Known> {
-        let shard = self.shards.get(shard_of(fingerprint))?;
-        shard.find(fingerprint as u64, |known| known.fingerprint == fingerprint)
+        self.0.get(fingerprint as u64, |known| known.fingerprint == fingerprint)
     }
 
+    /// Nothing is copied where it is there already.
     pub(crate) fn insert(&mut self, known: Known) {
-        let number = shard_of(known.fingerprint);
-        let mut shard = self.shards.get(number).map_or_else(HashTable::new, |shard| (**shard).clone());
-        if let Ok(entry) =
-            shard.find_entry(known.fingerprint as u64, |other| other.fingerprint == known.fingerprint)
-        {
-            entry.remove();
+        if self.get(known.fingerprint) != Some(&known) {
+            self.0.insert(known, |other| other.fingerprint == known.fingerprint);
         }
-        shard.insert_unique(known.fingerprint as u64, known, |other| other.fingerprint as u64);
-        self.shards.set(number, Some(Arc::new(shard)));
     }
 
     pub(crate) fn remove(&mut self, fingerprint: u128) {
-        let number = shard_of(fingerprint);
-        let Some(shard) = self.shards.get(number) else { return };
-        let mut shard = (**shard).clone();
-        if let Ok(entry) = shard.find_entry(fingerprint as u64, |known| known.fingerprint == fingerprint) {
-            entry.remove();
+        self.0.remove(fingerprint as u64, |known| known.fingerprint == fingerprint);
+    }
+}
+
+/// A key that is known by its SHA-256 alone.
+#[derive(Clone, Debug)]
+struct Unlearned {
+    sha256: [u8; 32],
+    known: Known,
+}
+
+impl Entry for Unlearned {
+    fn hash(&self) -> u64 {
+        first_bytes(&self.sha256)
+    }
+}
+
+fn first_bytes(sha256: &[u8; 32]) -> u64 {
+    sha256.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
+}
+
+/// What each SHA-256 stands for that has not been presented yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unpresented(Hashed<Unlearned>);
+
+impl Unpresented {
+    pub(crate) fn get(&self, sha256: &[u8; 32]) -> Option<&Known> {
+        self.0.get(first_bytes(sha256), |other| other.sha256 == *sha256).map(|found| &found.known)
+    }
+
+    /// Nothing is copied where it is there already.
+    pub(crate) fn insert(&mut self, sha256: [u8; 32], known: Known) {
+        if self.get(&sha256) != Some(&known) {
+            self.0.insert(Unlearned { sha256, known }, |other| other.sha256 == sha256);
         }
-        self.shards.set(number, (!shard.is_empty()).then(|| Arc::new(shard)));
+    }
+
+    pub(crate) fn remove(&mut self, sha256: &[u8; 32]) -> Option<Known> {
+        self.0.remove(first_bytes(sha256), |other| other.sha256 == *sha256).map(|found| found.known)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }

@@ -6,6 +6,7 @@
 pub mod credentials;
 pub(crate) mod current;
 pub mod edit;
+pub(crate) mod hashed;
 pub(crate) mod names;
 pub(crate) mod prices;
 mod table;
@@ -21,7 +22,7 @@ use crate::pricing::RateCard;
 use crate::routing::rules::RuleSet;
 use crate::routing::sampler::Sampler;
 use crate::units::Millis;
-use credentials::{Credentials, Known};
+use credentials::{Credentials, Unpresented};
 use table::Table;
 
 /// A hash map with the seeded hash that the rest of the core uses.
@@ -272,7 +273,7 @@ pub(crate) struct McpConfig {
 }
 
 /// What proves that a request comes from a key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Credential {
     pub(crate) sha256: [u8; 32],
     /// None until it is first presented, where only the SHA-256 was given.
@@ -373,7 +374,7 @@ pub(crate) struct Policy {
     pub(crate) settings: Settings,
     pub(crate) credentials: Credentials,
     /// Keys known by their SHA-256 alone.
-    pub(crate) unlearned: Arc<Map<[u8; 32], Known>>,
+    pub(crate) unlearned: Unpresented,
     pub(crate) keys: Table<Arc<Key>, 6>,
     pub(crate) teams: Table<Arc<Team>, 6>,
     pub(crate) customers: Table<Arc<Customer>, 6>,

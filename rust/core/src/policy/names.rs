@@ -1,57 +1,48 @@
-//! A map by texts that shares all but one of its parts with its predecessor.
-//!
-//! The parts are small maps, each of the texts whose hash says so: an edit copies one of 4,096.
+//! A map by texts that shares all but a few of them with its predecessor.
 
-use std::sync::Arc;
-
-use super::Map;
-use super::table::Table;
-
-const PART_LEVELS: u32 = 3;
-const PARTS: u64 = 1 << (4 * PART_LEVELS);
+use super::hashed::{Entry, Hashed};
 
 /// Values by text.
 #[derive(Clone, Debug)]
-pub(crate) struct Names<V> {
-    parts: Table<Arc<Map<Box<str>, V>>, PART_LEVELS>,
-    count: usize,
-}
+pub(crate) struct Names<V>(Hashed<(Box<str>, V)>);
 
 impl<V> Default for Names<V> {
     fn default() -> Names<V> {
-        Names { parts: Table::default(), count: 0 }
+        Names(Hashed::default())
     }
 }
 
-fn part_of(name: &str) -> u32 {
-    (rapidhash::v3::rapidhash_v3(name.as_bytes()) % PARTS) as u32
+fn hash(name: &str) -> u64 {
+    rapidhash::v3::rapidhash_v3(name.as_bytes())
+}
+
+impl<V: Clone> Entry for (Box<str>, V) {
+    fn hash(&self) -> u64 {
+        hash(&self.0)
+    }
 }
 
 impl<V: Clone> Names<V> {
     #[inline]
     pub(crate) fn get(&self, name: &str) -> Option<&V> {
-        if self.count == 0 {
+        if self.is_empty() {
             return None;
         }
-        self.parts.get(part_of(name))?.get(name)
+        self.0.get(hash(name), |(other, _)| **other == *name).map(|(_, value)| value)
     }
 
     /// Set or clear one; what was there.
     pub(crate) fn set(&mut self, name: &str, value: Option<V>) -> Option<V> {
-        let number = part_of(name);
-        let mut part = self.parts.get(number).map_or_else(Map::default, |part| (**part).clone());
-        self.count += usize::from(value.is_some());
+        let same = |(other, _): &(Box<str>, V)| **other == *name;
         let before = match value {
-            Some(value) => part.insert(name.into(), value),
-            None => part.remove(name),
+            Some(value) => self.0.insert((name.into(), value), same),
+            None => self.0.remove(hash(name), same),
         };
-        self.count -= usize::from(before.is_some());
-        self.parts.set(number, (!part.is_empty()).then(|| Arc::new(part)));
-        before
+        before.map(|(_, before)| before)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
+        self.0.is_empty()
     }
 }
 

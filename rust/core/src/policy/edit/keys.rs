@@ -106,40 +106,38 @@ impl Draft<'_> {
     ) -> Box<[Credential]> {
         let before = old.map_or(&[][..], |old| &old.credentials);
         let Some(rows) = rows else { return before.into() };
-        for credential in before {
-            self.forget_credential(credential);
+        let credential = |row: &CredentialRow| {
+            let learned = before.iter().find(|old| old.sha256 == row.sha256);
+            let stated = row.fingerprint.and_then(NonZero::new);
+            let fingerprint = stated.or_else(|| learned.and_then(|old| old.fingerprint));
+            Credential { sha256: row.sha256, fingerprint }
+        };
+        let credentials: Box<[Credential]> = rows.iter().map(credential).collect();
+        for gone in before.iter().filter(|old| !credentials.contains(old)) {
+            self.forget_credential(gone);
         }
-        rows.iter()
-            .map(|row| {
-                let learned = before.iter().find(|old| old.sha256 == row.sha256);
-                let fingerprint = row
-                    .fingerprint
-                    .and_then(NonZero::new)
-                    .or_else(|| learned.and_then(|old| old.fingerprint));
-                let known = Known { fingerprint: fingerprint.map_or(0, NonZero::get), key, until: row.until };
-                match fingerprint {
-                    Some(_) => self.policy.credentials.insert(known),
-                    None => {
-                        Arc::make_mut(&mut self.policy.unlearned).insert(row.sha256, known);
-                    }
-                }
-                Credential { sha256: row.sha256, fingerprint }
-            })
-            .collect()
+        for (Credential { sha256, fingerprint }, row) in credentials.iter().zip(rows) {
+            let known = Known { fingerprint: fingerprint.map_or(0, NonZero::get), key, until: row.until };
+            match fingerprint {
+                Some(_) => self.policy.credentials.insert(known),
+                None => self.policy.unlearned.insert(*sha256, known),
+            }
+        }
+        credentials
     }
 
     pub(super) fn forget_credential(&mut self, credential: &Credential) {
         match credential.fingerprint {
             Some(fingerprint) => self.policy.credentials.remove(fingerprint.get()),
             None => {
-                Arc::make_mut(&mut self.policy.unlearned).remove(&credential.sha256);
+                self.policy.unlearned.remove(&credential.sha256);
             }
         }
     }
 
     /// The value of a key that was known by its SHA-256 alone has been presented: find it by fingerprint from now on.
     pub(crate) fn learn(&mut self, sha256: &[u8; 32], fingerprint: u128) {
-        let Some(known) = Arc::make_mut(&mut self.policy.unlearned).remove(sha256) else { return };
+        let Some(known) = self.policy.unlearned.remove(sha256) else { return };
         self.policy.credentials.insert(Known { fingerprint, ..known });
         if let Some(key) = self.policy.keys.get(known.key) {
             let mut key = (**key).clone();
