@@ -25,9 +25,10 @@ use crate::units::Millis;
 use credentials::{Credentials, Unpresented};
 use table::Table;
 
-/// A hash map with the seeded hash that the rest of the core uses.
-pub(crate) type Map<K, V> = HashMap<K, V, rapidhash::fast::RandomState>;
-pub(crate) type Set<T> = HashSet<T, rapidhash::fast::RandomState>;
+/// The seeded hash that the rest of the core uses.
+pub(crate) type Hasher = rapidhash::fast::RandomState;
+pub(crate) type Map<K, V> = HashMap<K, V, Hasher>;
+pub(crate) type Set<T> = HashSet<T, Hasher>;
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use super::{Map, UnknownPrice};
+use super::UnknownPrice;
+use super::hashed::{Entry, Hashed};
 use crate::pricing::{BaseRow, Catalogue, Effect, FoundBy, Ids, OverrideRow, Overrides, RateCard, Rates};
 use crate::request::RequestType;
 use crate::usage::{Usage, Word};
@@ -49,9 +50,21 @@ pub(crate) struct Prices {
     pub(crate) generation: u64,
     /// By number; the last one is in force.
     pub(crate) catalogues: Vec<(u32, Arc<Catalogue>)>,
-    pub(crate) overrides: Arc<Overrides<Arc<InForce>>>,
-    /// What every override lays over a row that is in force or was, by number.
-    pub(crate) known: Map<u32, Arc<Over>>,
+    pub(crate) overrides: Overrides<Arc<InForce>>,
+    /// What every override lays over a row that is in force or was.
+    pub(crate) known: Hashed<Numbered>,
+}
+
+/// What an override lays over a row, by its number.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbered(pub(crate) u32, pub(crate) Arc<Over>);
+
+/// Numbers follow each other: their last bits part them evenly.
+impl Entry for Numbered {
+    #[inline(always)]
+    fn hash(&self) -> u64 {
+        u64::from(self.0)
+    }
 }
 
 /// What applies to a call.
@@ -115,8 +128,8 @@ impl Prices {
             let of = |(number, _): &&(u32, _)| *number == tariff.catalogue;
             self.catalogues.iter().rev().find(of)?.1.rows().get(row as usize)
         });
-        let over = tariff.over.checked_sub(1).and_then(|over| self.known.get(&over));
-        rates(row, over.map(AsRef::as_ref))
+        let known = |number: u32| self.known.get(u64::from(number), |other| other.0 == number);
+        rates(row, tariff.over.checked_sub(1).and_then(known).map(|known| &*known.1))
     }
 }
 

@@ -1,17 +1,19 @@
 //! Which override a request falls under: the narrowest scope first, in it the most particular pattern.
 //!
-//! A scope and its ids are found by their hash; in what hangs there, the exact name by its own, and the longest prefix
-//! by one binary search: every prefix of a name stands before it in the order of texts, and so does nothing between
-//! them that does not begin with that prefix as well. So the last pattern before the name either begins it, or is
-//! longer than one that does, and each pattern knows the longest other one that begins it.
+//! A scope and its ids are found by their hash, those for one name by its hash together with it; in what hangs there the
+//! longest prefix by one binary search: every prefix of a name stands before it in the order of texts, and so does
+//! nothing between them that does not begin with that prefix as well. So the last pattern before the name either begins
+//! it, or is longer than one that does, and each pattern knows the longest other one that begins it.
 //!
 //! With `gpt-*` and `gpt-4o-mini*` on a provider, and `*` for everybody: `gpt-4o` on that provider falls under `gpt-*`
 //! (from `gpt-4o-mini`, the last before it is `gpt-`), a key of another provider under `*`.
 
-use hashbrown::Equivalent;
+use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use super::patch::PricingPatch;
-use crate::policy::Map;
+use crate::policy::hashed::{Entry, Hashed};
+use crate::policy::{Hasher, Map, Set};
 use crate::request::RequestType;
 use crate::units::Millis;
 
@@ -111,84 +113,130 @@ impl OverrideRow {
     }
 }
 
-/// A scope with the ids that it asks for; the second is empty where it asks for one, both are for everybody.
+/// Where rows hang: a scope with the ids that it asks for (the second is empty where it asks for one, both are for
+/// everybody), and the name that they are for; None for those with prefixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Holder<T> {
+struct Place<'a> {
     scope: Scope,
-    ids: [T; 2],
+    ids: [&'a str; 2],
+    name: Option<&'a str>,
 }
 
-impl Equivalent<Holder<Box<str>>> for Holder<&str> {
-    fn equivalent(&self, other: &Holder<Box<str>>) -> bool {
-        self.scope == other.scope && self.ids[0] == &*other.ids[0] && self.ids[1] == &*other.ids[1]
+impl<'a> Place<'a> {
+    /// None where the ids lack one that the scope needs. The provider of a provider key is the key's own: it is not
+    /// asked for beside it.
+    fn new(scope: Scope, ids: &Ids<'a>, name: Option<&'a str>) -> Option<Place<'a>> {
+        let ids = match scope {
+            Scope::VirtualKeyProviderKey => [ids.virtual_key?, ids.provider_key?],
+            Scope::VirtualKeyProvider => [ids.virtual_key?, ids.provider?],
+            Scope::VirtualKey => [ids.virtual_key?, ""],
+            Scope::ProviderKey => [ids.provider_key?, ""],
+            Scope::Provider => [ids.provider?, ""],
+            Scope::Global => ["", ""],
+        };
+        Some(Place { scope, ids, name })
+    }
+
+    fn of(row: &'a OverrideRow) -> Option<Place<'a>> {
+        let ids = Ids {
+            virtual_key: row.virtual_key.as_deref(),
+            provider: row.provider.as_deref(),
+            provider_key: row.provider_key.as_deref(),
+        };
+        let name = match &row.pattern {
+            Pattern::Exact(name) => Some(&**name),
+            Pattern::Prefix(_) => None,
+        };
+        Place::new(row.scope, &ids, name)
     }
 }
 
-/// The holder of a scope; none where the ids lack one that it needs. The provider of a provider key is the key's own:
-/// it is not asked for beside it.
-fn holder<'a>(scope: Scope, ids: &Ids<'a>) -> Option<Holder<&'a str>> {
-    let ids = match scope {
-        Scope::VirtualKeyProviderKey => [ids.virtual_key?, ids.provider_key?],
-        Scope::VirtualKeyProvider => [ids.virtual_key?, ids.provider?],
-        Scope::VirtualKey => [ids.virtual_key?, ""],
-        Scope::ProviderKey => [ids.provider_key?, ""],
-        Scope::Provider => [ids.provider?, ""],
-        Scope::Global => ["", ""],
-    };
-    Some(Holder { scope, ids })
-}
-
 /// All overrides, to be asked for the one that applies.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Overrides<R = OverrideRow> {
-    rows: Vec<R>,
-    holders: Map<Holder<Box<str>>, Patterns>,
-    /// A bit for each scope that any row has: the others need no look.
-    scopes: u8,
+    buckets: Hashed<Bucket<R>>,
+    /// Rows of each scope: those that have none need no look.
+    counts: [usize; Scope::ALL.len()],
+    hasher: Hasher,
 }
 
-/// The overrides of one holder: numbers of rows, for each pattern in the order in which they count.
-#[derive(Debug, Default)]
-struct Patterns {
-    exact: Map<Box<str>, Vec<u32>>,
-    /// In the order of texts.
-    prefixes: Vec<Prefix>,
+/// The rows of one place.
+#[derive(Debug)]
+struct Bucket<R> {
+    hash: u64,
+    /// In the order of texts. Those of a name have one, which is empty and begins any name.
+    prefixes: Arc<[Prefix<R>]>,
 }
 
 #[derive(Debug)]
-struct Prefix {
-    text: Box<str>,
-    rows: Vec<u32>,
+struct Prefix<R> {
+    /// Those that say it, in the order in which they count. There is one.
+    rows: Vec<R>,
     /// The longest other prefix that begins this one.
     parent: Option<u32>,
 }
 
 impl<R> Default for Overrides<R> {
     fn default() -> Self {
-        Overrides { rows: Vec::new(), holders: Map::default(), scopes: 0 }
+        Overrides { buckets: Hashed::default(), counts: [0; Scope::ALL.len()], hasher: Hasher::default() }
     }
 }
 
-impl<R: AsRef<OverrideRow>> Overrides<R> {
+impl<R> Clone for Bucket<R> {
+    fn clone(&self) -> Bucket<R> {
+        Bucket { hash: self.hash, prefixes: self.prefixes.clone() }
+    }
+}
+
+impl<R> Entry for Bucket<R> {
+    #[inline]
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl<R: AsRef<OverrideRow> + Clone> Overrides<R> {
     /// An index over these rows. A row without an id that its scope needs applies to nothing.
     #[must_use]
-    pub fn new(mut rows: Vec<R>) -> Self {
-        let age = |row: &R| (row.as_ref().created_at, row.as_ref().id.clone());
-        rows.sort_by_cached_key(age);
-        let mut overrides = Overrides::<R>::default();
-        for (number, row) in (0u32..).zip(rows.iter().map(AsRef::as_ref)) {
-            let ids = Ids {
-                virtual_key: row.virtual_key.as_deref(),
-                provider: row.provider.as_deref(),
-                provider_key: row.provider_key.as_deref(),
-            };
-            let Some(Holder { scope, ids }) = holder(row.scope, &ids) else { continue };
-            overrides.scopes |= 1 << scope as u8;
-            let holder = Holder { scope, ids: ids.map(Into::into) };
-            overrides.holders.entry(holder).or_default().add(&row.pattern, number);
+    pub fn new(rows: Vec<R>) -> Self {
+        Overrides::default().with(&[], rows)
+    }
+
+    /// The index after an edit: without rows that are gone, and with those that are new. Whatever hangs at other places
+    /// than theirs is shared.
+    pub(crate) fn with(&self, gone: &[R], new: Vec<R>) -> Self {
+        let mut next = self.clone();
+        let mut touched: Map<Place<'_>, (Set<&str>, Vec<R>)> = Map::default();
+        for row in gone.iter().map(AsRef::as_ref) {
+            if let Some(place) = Place::of(row) {
+                next.counts[place.scope as usize] -= 1;
+                touched.entry(place).or_default().0.insert(&row.id);
+            }
         }
-        overrides.holders.values_mut().for_each(Patterns::link);
-        Overrides { rows, ..overrides }
+        for row in &new {
+            if let Some(place) = Place::of(row.as_ref()) {
+                next.counts[place.scope as usize] += 1;
+                touched.entry(place).or_default().1.push(row.clone());
+            }
+        }
+        for (place, (gone, new)) in touched {
+            let old = self.bucket(&place).into_iter().flat_map(|bucket| bucket.prefixes.iter());
+            let stay = old.flat_map(|prefix| &prefix.rows).filter(|row| !gone.contains(&*row.as_ref().id));
+            let bucket = Bucket::new(self.hasher.hash_one(place), stay.cloned().chain(new).collect());
+            if bucket.prefixes.is_empty() {
+                next.buckets.remove(bucket.hash, |other| other.is_at(bucket.hash, &place));
+            } else {
+                let hash = bucket.hash;
+                next.buckets.insert(bucket, |other| other.is_at(hash, &place));
+            }
+        }
+        next
+    }
+
+    #[inline]
+    fn bucket(&self, place: &Place<'_>) -> Option<&Bucket<R>> {
+        let hash = self.hasher.hash_one(place);
+        self.buckets.get(hash, |bucket| bucket.is_at(hash, place))
     }
 
     /// The override that applies to a call of this model (its name without the provider), if any.
@@ -198,63 +246,79 @@ impl<R: AsRef<OverrideRow>> Overrides<R> {
     }
 
     /// Every override whose scope and pattern a call of this model meets, for whatever types, in the order of looking.
-    pub fn met<'s>(&'s self, ids: &Ids<'_>, model: &str) -> impl Iterator<Item = &'s R> {
-        let scopes = Scope::ALL.into_iter().filter(move |scope| self.scopes >> *scope as u8 & 1 == 1);
-        let holders = scopes.filter_map(move |scope| self.holders.get(&holder(scope, ids)?));
-        holders.flat_map(move |patterns| {
-            let rows = patterns.exact.get(model).into_iter().chain(patterns.prefixes_of(model)).flatten();
-            rows.map(|number| &self.rows[*number as usize])
-        })
+    pub fn met<'s, 'n>(&'s self, ids: &'n Ids<'n>, model: &'n str) -> impl Iterator<Item = &'s R> {
+        let scopes = Scope::ALL.into_iter().filter(move |scope| self.counts[*scope as usize] > 0);
+        let places = scopes.flat_map(move |scope| {
+            [Some(model), None].into_iter().filter_map(move |name| Place::new(scope, ids, name))
+        });
+        let buckets = places.filter_map(move |place| self.bucket(&place));
+        buckets.flat_map(move |bucket| bucket.prefixes_of(model)).flatten()
     }
 
-    /// Whether there is none.
+    /// Whether there is none that applies to anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.buckets.is_empty()
     }
 }
 
-impl Patterns {
-    fn add(&mut self, pattern: &Pattern, row: u32) {
-        match pattern {
-            Pattern::Exact(name) => self.exact.entry(name.clone()).or_default().push(row),
-            Pattern::Prefix(text) => {
-                self.prefixes.push(Prefix { text: text.clone(), rows: vec![row], parent: None });
+/// What a name has to begin with. Of rows for one name that is nothing: their place says the name.
+fn text<R: AsRef<OverrideRow>>(row: &R) -> &str {
+    match &row.as_ref().pattern {
+        Pattern::Exact(_) => "",
+        Pattern::Prefix(text) => text,
+    }
+}
+
+/// By text; of two that say the same the earlier counts.
+fn order<R: AsRef<OverrideRow>>(row: &R) -> (&str, Millis, &str) {
+    (text(row), row.as_ref().created_at, &row.as_ref().id)
+}
+
+impl<R: AsRef<OverrideRow>> Prefix<R> {
+    fn text(&self) -> &str {
+        self.rows.first().map_or("", text)
+    }
+}
+
+impl<R: AsRef<OverrideRow>> Bucket<R> {
+    /// Rows of the same place.
+    fn new(hash: u64, mut rows: Vec<R>) -> Bucket<R> {
+        rows.sort_by(|one, other| order(one).cmp(&order(other)));
+        let mut prefixes: Vec<Prefix<R>> = Vec::new();
+        for row in rows {
+            match prefixes.last_mut().filter(|last| last.text() == text(&row)) {
+                Some(last) => last.rows.push(row),
+                None => {
+                    let parent = longest(&prefixes, prefixes.len(), text(&row));
+                    prefixes.push(Prefix { rows: vec![row], parent });
+                }
             }
         }
+        Bucket { hash, prefixes: prefixes.into() }
     }
 
-    /// Sort the prefixes, join what is the same, and let each know its parent.
-    fn link(&mut self) {
-        self.prefixes.sort_by(|one, other| one.text.cmp(&other.text));
-        self.prefixes.dedup_by(|later, earlier| {
-            let same = later.text == earlier.text;
-            if same {
-                earlier.rows.append(&mut later.rows);
-            }
-            same
-        });
-        for place in 1..self.prefixes.len() {
-            let parent = self.longest(Some(place as u32 - 1), &self.prefixes[place].text);
-            self.prefixes[place].parent = parent;
-        }
-    }
-
-    /// From one prefix up to the first that begins `text`.
-    fn longest(&self, mut at: Option<u32>, text: &str) -> Option<u32> {
-        while let Some(place) = at
-            && !text.starts_with(&*self.prefixes[place as usize].text)
-        {
-            at = self.prefixes[place as usize].parent;
-        }
-        at
+    fn is_at(&self, hash: u64, place: &Place<'_>) -> bool {
+        let first = || self.prefixes.first()?.rows.first();
+        self.hash == hash && first().and_then(|row| Place::of(row.as_ref())).as_ref() == Some(place)
     }
 
     /// The rows of every prefix that begins a name, the longest first.
-    fn prefixes_of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Vec<u32>> {
-        let after = self.prefixes.partition_point(|prefix| &*prefix.text <= name);
-        let last = self.longest(after.checked_sub(1).map(|place| place as u32), name);
+    fn prefixes_of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Vec<R>> {
+        let after = self.prefixes.partition_point(|prefix| prefix.text() <= name);
+        let last = longest(&self.prefixes, after, name);
         std::iter::successors(last, |place| self.prefixes[*place as usize].parent)
             .map(|place| &self.prefixes[place as usize].rows)
     }
+}
+
+/// Of the prefixes before a place in their order the longest that begins `text`.
+fn longest<R: AsRef<OverrideRow>>(prefixes: &[Prefix<R>], before: usize, text: &str) -> Option<u32> {
+    let mut at = before.checked_sub(1).map(|place| place as u32);
+    while let Some(place) = at
+        && !text.starts_with(prefixes[place as usize].text())
+    {
+        at = prefixes[place as usize].parent;
+    }
+    at
 }

@@ -84,6 +84,8 @@ pub(crate) struct Draft<'a> {
     retired: Vec<Slot>,
     succeeded: Vec<(Slot, Slot)>,
     former: Vec<Former>,
+    /// The overrides that edits are about, as they were before.
+    overrides: Map<Box<str>, Option<Arc<InForce>>>,
     /// Whether any edit is about prices.
     reprice: bool,
 }
@@ -123,6 +125,7 @@ impl Editor {
             retired: Vec::new(),
             succeeded: Vec::new(),
             former: Vec::new(),
+            overrides: Map::default(),
             reprice: false,
         };
         for edit in edits {

@@ -1,10 +1,10 @@
-//! Prices: the table is made anew, once for a batch, where any edit of the batch is about prices.
+//! Prices: of the overrides those places are made anew, once for a batch, that an edit of the batch is about.
 
 use std::sync::Arc;
 
 use super::Draft;
-use crate::policy::prices::{InForce, Over};
-use crate::pricing::{Catalogue, OverrideRow, Overrides};
+use crate::policy::prices::{InForce, Numbered, Over};
+use crate::pricing::{Catalogue, OverrideRow};
 use crate::units::Millis;
 
 /// Prices that have left force, by their numbers.
@@ -31,26 +31,36 @@ impl Draft<'_> {
     pub(super) fn price_override(&mut self, row: &OverrideRow) {
         let over = Arc::new(InForce::new(row.clone(), self.editor.next_override));
         self.editor.next_override += 1;
-        Arc::make_mut(&mut self.policy.prices).known.insert(over.number, over.over.clone());
+        self.make_known(over.number, over.over.clone());
         let old = self.editor.overrides.insert(row.id.clone(), over);
-        self.former.extend(old.map(|old| Former::Override(old.number)));
+        self.replaced(&row.id, old);
+    }
+
+    /// By this number permits may settle.
+    fn make_known(&mut self, number: u32, over: Arc<Over>) {
+        let known = &mut Arc::make_mut(&mut self.policy.prices).known;
+        known.insert(Numbered(number, over), |other| other.0 == number);
+    }
+
+    /// Another override has this id now, or none. The first of a batch is the one that is in force.
+    fn replaced(&mut self, id: &str, old: Option<Arc<InForce>>) {
+        self.former.extend(old.as_ref().map(|old| Former::Override(old.number)));
+        self.overrides.entry(id.into()).or_insert(old);
         self.reprice = true;
     }
 
     pub(super) fn delete_override(&mut self, id: &str) {
         let old = self.editor.overrides.remove(id);
-        self.former.extend(old.map(|old| Former::Override(old.number)));
-        self.reprice = true;
+        self.replaced(id, old);
     }
 
     /// Prices that permits of another process settle by, until an instant: their numbers, by which permits name them.
     pub(crate) fn former_prices(&mut self, prices: Vec<Over>, until: Millis) -> Vec<u32> {
-        let known = &mut Arc::make_mut(&mut self.policy.prices).known;
         let numbers = prices.into_iter().map(|over| {
             let number = self.editor.next_override;
             self.editor.next_override += 1;
             self.editor.former.push_back((until, Former::Override(number)));
-            known.insert(number, Arc::new(over));
+            self.make_known(number, Arc::new(over));
             number
         });
         numbers.collect()
@@ -64,10 +74,14 @@ impl Draft<'_> {
         let prices = Arc::make_mut(&mut self.policy.prices);
         let (editor, now) = (&mut *self.editor, self.now);
         prices.generation += 1;
-        prices.overrides = Arc::new(Overrides::new(editor.overrides.values().cloned().collect()));
+        let new = self.overrides.keys().filter_map(|id| editor.overrides.get(id).cloned()).collect();
+        let gone: Vec<Arc<InForce>> = self.overrides.drain().filter_map(|(_, old)| old).collect();
+        prices.overrides = prices.overrides.with(&gone, new);
         while let Some((_, former)) = editor.former.pop_front_if(|(until, _)| *until <= now) {
             match former {
-                Former::Override(number) => _ = prices.known.remove(&number),
+                Former::Override(number) => {
+                    prices.known.remove(u64::from(number), |other| other.0 == number);
+                }
                 Former::Catalogue(number) => prices.catalogues.retain(|(known, _)| *known != number),
             }
         }
