@@ -84,6 +84,9 @@ TABLE: dict[str, tuple[Row, ...]] = {
         Row("price_call", "price of a call, a card of 42 fields / 4-term sum of f64", 5, 3),
         Row("price_lines", "the same with its lines / 4-term sum of f64"),
     ),
+    "rust:priced": (
+        Row("admit_settle_prices", "admit + settle, 7 counters, by prices / the same with costs stated"),
+    ),
     "rust:rules": (
         Row("rule_simple", f"one simple rule / {CEL}", 0.2, 0.05),
         Row("rule_longer", f"one rule of five conditions / {CEL}"),
@@ -101,6 +104,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "rust:edits": (
         Row("edit_key", "edit of a key among 100,000 / among 100", 2, 1.2),
         Row("create_key", "a new key among 100,000 / among 100", 2, 1.2),
+        Row("create_override", "a new pricing override among 100,000 / among 100", 2, 1.2),
     ),
     "rust:memory": (
         Row("memory_key_bytes", "heap of an idle key, typical limits", 600, 350, unit="bytes"),
@@ -114,6 +118,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
     **counted("typical_handle", "a pair, 7 counters, by handle", 4_925),
     **counted("full_string", "a pair, 21 counters, by string", 9_670),
     **counted("full_handle", "a pair, 21 counters, by handle", 9_415),
+    **counted("price_all", "price of a call, a card of 42 fields", 200),
+    **counted("typical_priced", "a pair, 7 counters, by handle and prices", 6_000),
     **counted("denial_typical", "denial that lists 7 limits", 11_400),
     **counted("denial_full", "denial that lists 21 limits", 25_200),
     "python:checks": (

@@ -9,14 +9,15 @@ use crate::denial::brimful;
 use crate::keyed::{Answer as Took, Keys, Shape};
 use crate::policy::{Call, handles, now, roomy};
 use crate::workloads::{Levels, Workloads};
-use crate::{edits, prices};
+use crate::{edits, priced, prices};
 
 /// `count NAME TIMES`, NAME being `check_string`, `check_handle`, `denial_typical`, `denial_full`, `price_all`,
-/// `edit_few`, `edit_many`, or a pair's: `typical` or `full`, `string` or `handle`, joined by `_`.
+/// `typical_priced`, `edit_few`, `edit_many`, or a pair's: `typical` or `full`, `string` or `handle`, joined by `_`.
 pub(crate) fn run(workloads: &Workloads, name: &str, times: usize) {
     match name.split_once('_').expect("two words") {
         ("check", "string") => checks_by_string(workloads, times),
         ("check", _) => checks_by_handle(workloads, times),
+        ("typical", "priced") => priced::count(workloads, times),
         ("price", _) => prices::count(workloads, times),
         ("edit", "few") => edits::count(workloads, workloads.keys.few, times),
         ("edit", _) => edits::count(workloads, workloads.keys.many, times),

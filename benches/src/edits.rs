@@ -1,12 +1,14 @@
-//! Does an edit of one key cost more where there are many? Publication alone: no HTTP, no disk.
+//! Does an edit of one key, or of one pricing override, cost more where there are many? Publication alone: no HTTP, no
+//! disk.
 
 use limen_core::answer::Answer;
 use limen_core::engine::Engine;
 use limen_core::policy::Kind;
 use limen_core::policy::edit::{Edit, Entity};
-use limen_core::request::Caller;
+use limen_core::pricing::{Effect, OverrideRow, Pattern, Scope};
+use limen_core::request::{Caller, RequestType};
 
-use crate::policy::{Call, now, roomy};
+use crate::policy::{Call, Plan, now, roomy};
 use crate::timing::{Effort, Side, Stopwatch, in_turn, print_ratio};
 use crate::workloads::Workloads;
 
@@ -64,14 +66,72 @@ pub(crate) fn run(workloads: &Workloads, effort: Effort) {
         engine.apply(&gone.collect::<Vec<_>>(), now()).expect("their end");
         each
     };
+    let overridden = sizes.map(|overrides| (overridden(&plan, overrides), overrides));
+    let create_override = |(engine, overrides): &(Engine, usize)| {
+        let numbers = *overrides..overrides + EDITS;
+        let new: Vec<[Edit; 1]> =
+            numbers.clone().map(|number| [pricing_override(number, *overrides)]).collect();
+        let each = publish(engine, &new);
+        let gone = numbers.map(|number| {
+            assert!(is_free(engine, workloads, number, *overrides));
+            Edit::Delete { entity: Entity::PricingOverride, id: format!("override{number}").into() }
+        });
+        engine.apply(&gone.collect::<Vec<_>>(), now()).expect("their end");
+        assert!(!is_free(engine, workloads, *overrides, *overrides));
+        each
+    };
     let [few, many] = &engines;
-    let sides: [Side<'_>; 4] = [
+    let [few_overrides, many_overrides] = &overridden;
+    let sides: [Side<'_>; 6] = [
         Box::new(|| edit(few)),
         Box::new(|| edit(many)),
         Box::new(|| create(few)),
         Box::new(|| create(many)),
+        Box::new(|| create_override(few_overrides)),
+        Box::new(|| create_override(many_overrides)),
     ];
-    let [edit_few, edit_many, create_few, create_many] = in_turn(effort, sides);
+    let [edit_few, edit_many, create_few, create_many, override_few, override_many] = in_turn(effort, sides);
     print_ratio("edit_key", edit_many, edit_few);
     print_ratio("create_key", create_many, create_few);
+    print_ratio("create_override", override_many, override_few);
+}
+
+/// An override that makes a model free: every other one for everybody by the model's name, else for a key by a prefix.
+fn pricing_override(number: usize, keys: usize) -> Edit {
+    let model = model(number).into();
+    let (scope, virtual_key, pattern) = if number.is_multiple_of(2) {
+        (Scope::Global, None, Pattern::Exact(model))
+    } else {
+        (Scope::VirtualKey, Some(format!("key{}", number % keys).into()), Pattern::Prefix(model))
+    };
+    Edit::PricingOverride(Box::new(OverrideRow {
+        id: format!("override{number}").into(),
+        created_at: now(),
+        scope,
+        virtual_key,
+        provider: None,
+        provider_key: None,
+        pattern,
+        request_types: vec![RequestType::ChatCompletion],
+        effect: Effect::Free,
+    }))
+}
+
+fn model(number: usize) -> String {
+    format!("model-{number}-")
+}
+
+/// An engine with this many overrides, and as many keys.
+fn overridden(plan: &Plan<'_>, overrides: usize) -> Engine {
+    let engine = plan.build(overrides);
+    let all: Vec<Edit> = (0..overrides).map(|number| pricing_override(number, overrides)).collect();
+    engine.apply(&all, now()).expect("overrides");
+    engine
+}
+
+/// Whether a call costs nothing: what has no price is denied.
+fn is_free(engine: &Engine, workloads: &Workloads, number: usize, keys: usize) -> bool {
+    let (call, model) = (Call::priced(workloads, 0), model(number));
+    let value = workloads.value(number % keys);
+    matches!(call.of(&model).admit(engine, Caller::Value(&value)), Answer::Permit(_))
 }

@@ -15,6 +15,7 @@ mod keyed;
 mod memory;
 mod picks;
 mod policy;
+mod priced;
 mod prices;
 mod ruled;
 mod rules;
@@ -44,6 +45,7 @@ const QUESTIONS: &[(&str, Question)] = &[
     ("rules", rules::run),
     ("ruled", ruled::run),
     ("prices", prices::run),
+    ("priced", priced::run),
     ("edits", edits::run),
     ("memory", memory::run),
 ];

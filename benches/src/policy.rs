@@ -226,6 +226,28 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The call without a word of what it costs: that comes of prices, and is so much.
+    pub(crate) fn priced(workloads: &'a Workloads, cost_nano_usd: i64) -> Call<'a> {
+        let call = Call::new(workloads);
+        let amounts = Amounts {
+            input_tokens: Some(workloads.asked.input_tokens),
+            max_output_tokens: Some(workloads.asked.max_output_tokens),
+            ..Amounts::default()
+        };
+        let [prompt, completion, _] = call.used;
+        Call {
+            asked: Asked::new(&amounts, RequestType::ChatCompletion).expect("amounts"),
+            used: [prompt, completion, (Word::CachedReadTokens, 0)],
+            settled: (call.settled.0, cost_nano_usd),
+            ..call
+        }
+    }
+
+    /// The same call of another model.
+    pub(crate) fn of(&self, model: &'a str) -> Call<'a> {
+        Call { model, ..self.clone() }
+    }
+
     /// The same call on another provider.
     pub(crate) fn on(&self, provider: &'a str) -> Call<'a> {
         Call { provider, ..self.clone() }

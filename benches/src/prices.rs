@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
-use limen_core::pricing::{Cell, FIELDS, RateCard, cost, price};
+use limen_core::policy::edit::Edit;
+use limen_core::pricing::{BaseRow, Catalogue, Cell, FIELDS, RateCard, cost, price};
 use limen_core::request::RequestType;
 use limen_core::units::FemtoUsd;
 use limen_core::usage::{Usage, Word};
@@ -32,6 +34,25 @@ fn card(rates: &BTreeMap<String, String>, other: &str) -> RateCard {
         Cell::of_field(field).expect("a field").map(move |cell| (cell, femto(rate)))
     });
     RateCard::new(prices).expect("few columns")
+}
+
+/// The price of the workloads' model, as an edit.
+pub(crate) fn catalogue(workloads: &Workloads) -> Edit {
+    let row = BaseRow {
+        name: workloads.model.as_str().into(),
+        provider: Some(workloads.provider.as_str().into()),
+        card: card(&workloads.priced.rates, &workloads.priced.other_rates),
+        in_part: false,
+    };
+    Edit::Catalogue(Arc::new(Catalogue::new(vec![row])))
+}
+
+/// What the pair's usage costs by it.
+pub(crate) fn nano_of_pair(workloads: &Workloads) -> i64 {
+    let rate = |field: &str| femto(&workloads.priced.rates[field]).get();
+    let used = &workloads.used;
+    let prompt = used.prompt_tokens * rate("input_cost_per_token");
+    (prompt + used.completion_tokens * rate("output_cost_per_token") + 999_999) / 1_000_000
 }
 
 /// The calls of the workload, and the card they are priced by.
