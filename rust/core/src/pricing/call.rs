@@ -36,10 +36,13 @@ impl Call {
     #[inline(always)]
     pub(super) fn read(&mut self, usage: &Usage) {
         let call = self;
+        // Collected here: behind the pointer it would be written and read back for every word.
+        let mut given = 0;
         for (word, value) in usage.iter() {
             call.words[word as usize] = value;
-            call.given |= 1 << word as u8;
+            given |= 1 << word as u8;
         }
+        call.given = given;
         call.prompt = call.get(Word::PromptTokens);
         call.completion = call.get(Word::CompletionTokens);
         call.unsplit = call.prompt == 0 && call.completion == 0 && call.get(Word::Tokens) > 0;
