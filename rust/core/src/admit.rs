@@ -155,13 +155,25 @@ impl Wanted<'_> {
     }
 }
 
-/// Whether every refusing limit is one that other targets meet as well.
-pub(crate) fn only_shared(violations: &[Violation], model_is_shared: bool) -> bool {
-    violations.iter().all(|violation| match violation.name.level {
-        Level::VirtualKey | Level::Team | Level::Customer => true,
-        Level::Model => model_is_shared,
-        Level::ProviderConfig | Level::ModelProvider | Level::Provider => false,
-    })
+/// Who is tried where one target cannot serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    Nobody,
+    /// Other providers, all for the same model.
+    SameModel,
+    AnyModel,
+}
+
+impl Others {
+    /// Whether every refusing limit is one that the others meet as well.
+    pub(crate) fn meet(self, violations: &[Violation]) -> bool {
+        self == Others::Nobody
+            || violations.iter().all(|violation| match violation.name.level {
+                Level::VirtualKey | Level::Team | Level::Customer => true,
+                Level::Model => self == Others::SameModel,
+                Level::ProviderConfig | Level::ModelProvider | Level::Provider => false,
+            })
+    }
 }
 
 /// `share` parts per thousand million of `limit`, rounded down.
@@ -369,24 +381,35 @@ impl Engine {
         now: Millis,
     ) -> (Vec<Violation>, Option<i64>) {
         let (asked, least) = (wanted.asked, wanted.least(settings));
-        let mut refused = Vec::new();
-        for line in &lines.list {
-            let counter = &line.counter;
-            counter.tidy(now);
-            let word = counter.look();
-            let cap = line.limit.limit.min(counter.ceiling());
-            let least = least[line.limit.kind as usize];
-            if !admits(counter.total(word, now), least, cap) {
-                refused.push((counter.newest(), cap, self.violation(counter, line.limit, least, now)));
+        let mut violations = Vec::with_capacity(lines.list.len());
+        // What permits give back may help these: what only the end of the window helps has its wait already.
+        let mut helped = Vec::new();
+        for Line { limit, counter, .. } in &lines.list {
+            let cap = limit.limit.min(counter.ceiling());
+            let asked = least[limit.kind as usize];
+            let Some(refusal) = counter.refusal(limit.kind, now, asked, cap) else { continue };
+            if settings.give_back_on_expiry
+                && limit.kind != Kind::Requests
+                && admits(refusal.used, asked, cap)
+            {
+                helped.push((violations.len(), counter.newest(), cap));
             }
+            violations.push(Violation {
+                name: limit.name.clone(),
+                limit: limit.limit,
+                used: refusal.used,
+                held: refusal.held,
+                asked,
+                reset_at: refusal.reset,
+                wait_ms: refusal.fits_at.map(|at| at.get().saturating_sub(now.get()).max(0)),
+            });
         }
-        if settings.give_back_on_expiry {
-            self.shorten_waits(&mut refused, now);
+        if !helped.is_empty() {
+            self.shorten_waits(&mut violations, &helped, now);
         }
-        let violations: Vec<Violation> = refused.into_iter().map(|(.., violation)| violation).collect();
         let of_output = |kind| kind == Kind::Tokens || kind == Kind::Budget && wanted.quote.is_priced();
-        let refused_output = violations.iter().any(|violation| of_output(violation.name.kind));
-        let fits = asked.most.filter(|_| settings.fit_deny && refused_output).and_then(|most| {
+        let refused_output = || violations.iter().any(|violation| of_output(violation.name.kind));
+        let fits = asked.most.filter(|_| settings.fit_deny && refused_output()).and_then(|most| {
             let Measure { room, left, .. } = Engine::measure(lines, wanted, settings, now);
             // Where what is stated does not fit by itself, or a counter is full, no maximum helps.
             let stated = wanted.with_output(0);
@@ -403,21 +426,15 @@ impl Engine {
     ///
     /// Where more records than are looked at may hold something, the wait ends when the first of the others may: who asks
     /// again then is told more. So it may be too short there, and is never too long.
-    fn shorten_waits(&self, refused: &mut [(Counter<'_>, i64, Violation)], now: Millis) {
-        // What only the end of the window helps has its wait already.
-        let mut refused: Vec<_> = refused
-            .iter_mut()
-            .filter(|(_, cap, violation)| {
-                violation.name.kind != Kind::Requests && admits(violation.used, violation.asked, *cap)
-            })
-            .collect();
-        let longest = refused.iter().filter_map(|(.., violation)| violation.wait_ms).max();
+    fn shorten_waits(&self, violations: &mut [Violation], helped: &[(usize, Counter<'_>, i64)], now: Millis) {
+        let longest = helped.iter().filter_map(|(place, ..)| violations[*place].wait_ms).max();
         let Some(longest) = longest.filter(|longest| *longest > 0) else { return };
-        let counters: Vec<Slot> = refused.iter().map(|(counter, ..)| counter.slot()).collect();
+        let counters: Vec<Slot> = helped.iter().map(|(_, counter, _)| counter.slot()).collect();
         let (endings, known_until) = self.endings(&counters, Millis::new(now.get().saturating_add(longest)));
         let known_until = known_until.max(Millis::new(now.get() + 1));
-        for ((counter, cap, violation), endings) in refused.iter_mut().zip(endings) {
-            let at = counter.fits_at(now, violation.asked, *cap, &endings);
+        for ((place, counter, cap), endings) in helped.iter().zip(endings) {
+            let violation = &mut violations[*place];
+            let at = counter.fits_with(now, violation.asked, *cap, &endings);
             violation.wait_ms = at.map(|at| at.min(known_until).get().saturating_sub(now.get()).max(0));
         }
     }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::answer::{Grant, Told, Violation};
+use crate::answer::{Grant, Told};
 use crate::arena::{Arena, Slot};
 use crate::error::{Code, Fault};
 use crate::ids::Ids;
 use crate::permit::{Handle, Slab, State};
-use crate::policy::credentials::{LONGEST_KEY, Seeds};
+use crate::policy::credentials::{Known, LONGEST_KEY, Seeds};
 use crate::policy::current::{Current, Published};
 use crate::policy::edit::{Edit, Editor};
 use crate::policy::{Kind, Policy, Settings};
@@ -146,7 +146,7 @@ impl Engine {
     ) -> Result<(KeyHandle, Arc<str>), Fault> {
         let policy = self.policy.load();
         // In the same policy: in a later one the number may be another key's.
-        let key = self.find_value(&policy, value, now, world).and_then(|(number, _)| policy.keys.get(number));
+        let key = self.find_value(&policy, value, now, world).and_then(|known| policy.keys.get(known.key));
         key.map(|key| (KeyHandle { number: key.number, serial: key.serial }, key.id.clone()))
             .ok_or_else(|| Fault::new(Code::VirtualKeyNotFound))
     }
@@ -164,7 +164,7 @@ impl Engine {
             .ok_or_else(|| Fault::new(Code::VirtualKeyNotFound))
     }
 
-    /// The number of the key that a presented value stands for, and the value's fingerprint.
+    /// What a presented value stands for, with its fingerprint.
     #[inline(always)]
     pub(crate) fn find_value(
         &self,
@@ -172,18 +172,17 @@ impl Engine {
         value: &str,
         now: Millis,
         world: &impl World,
-    ) -> Option<(u32, u128)> {
+    ) -> Option<Known> {
         if value.len() > LONGEST_KEY {
             return None;
         }
         let fingerprint = self.seeds.fingerprint(value.as_bytes());
-        let key = match policy.credentials.get(fingerprint) {
-            Some(known) if now < known.until => Some(known.key),
-            Some(_) => None,
-            None if policy.unlearned.is_empty() => None,
-            None => self.learn(policy, value, fingerprint, now, world),
+        let known = match policy.credentials.get(fingerprint) {
+            Some(known) => *known,
+            None if policy.unlearned.is_empty() => return None,
+            None => self.learn(policy, value, fingerprint, now, world)?,
         };
-        Some((key?, fingerprint))
+        (now < known.until).then_some(known)
     }
 
     /// The first presentation of a key that is known by its SHA-256 alone.
@@ -195,7 +194,7 @@ impl Engine {
         fingerprint: u128,
         now: Millis,
         world: &impl World,
-    ) -> Option<u32> {
+    ) -> Option<Known> {
         let sha256 = world.sha256(value.as_bytes());
         let known = *policy.unlearned.get(&sha256)?;
         let mut editor = lock(&self.editor);
@@ -205,7 +204,7 @@ impl Engine {
             let (policy, _) = draft.finish(None);
             self.publish(&mut editor, policy, Vec::new());
         }
-        (now < known.until).then_some(known.key)
+        Some(Known { fingerprint, ..known })
     }
 
     /// What a limit shows, by the id of its budget or rate limit.
@@ -334,27 +333,6 @@ impl Engine {
         let limit = editor.find_limit(&policy, limit_id, kind).ok_or_else(|| Fault::new(Code::NotFound))?;
         self.arena.get(limit.slot).set_ceiling(ceiling);
         Ok(())
-    }
-
-    pub(crate) fn violation(
-        &self,
-        counter: &crate::arena::Counter<'_>,
-        limit: &crate::policy::Limit,
-        asked: i64,
-        now: Millis,
-    ) -> Violation {
-        let cap = limit.limit.min(counter.ceiling());
-        let reading = counter.read_as(limit.kind, now);
-        let at = counter.fits_at(now, asked, cap, &[]);
-        Violation {
-            name: limit.name.clone(),
-            limit: limit.limit,
-            used: reading.used,
-            held: reading.held,
-            asked,
-            reset_at: reading.reset,
-            wait_ms: at.map(|at| at.get().saturating_sub(now.get()).max(0)),
-        }
     }
 }
 

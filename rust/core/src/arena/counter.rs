@@ -11,7 +11,7 @@ use crate::units::Millis;
 use crate::window::fixed::{Fixed, total_at};
 use crate::window::sliding::Sliding;
 use crate::window::wait::{Ending, Leaving, fits_at};
-use crate::window::{Reading, SEALED, Take, UNSEEDED, admits, amount_of, epoch_of, flags_of};
+use crate::window::{Reading, Refusal, SEALED, Take, UNSEEDED, admits, amount_of, epoch_of, flags_of};
 
 impl<'a> Counter<'a> {
     #[inline(always)]
@@ -127,16 +127,52 @@ impl<'a> Counter<'a> {
         if current.is_sliding() { current.sliding().leaving(now) } else { vec![current.fixed().leaving(now)] }
     }
 
-    /// When `asked` fits if nothing else comes, and what the `endings` say is given back; None where it never does.
-    pub(crate) fn fits_at(&self, now: Millis, asked: i64, limit: i64, endings: &[Ending]) -> Option<Millis> {
-        if limit <= 0 || asked > limit {
-            return None;
+    /// When `asked` fits if nothing else comes; None where it never does.
+    pub(crate) fn fits_at(&self, now: Millis, asked: i64, limit: i64) -> Option<Millis> {
+        let current = self.newest();
+        current.look();
+        if current.is_sliding() {
+            current.sliding().fits_at(now, asked, limit)
+        } else {
+            current.fixed().fits_at(now, asked, limit)
         }
+    }
+
+    /// The same, where what the `endings` say is given back.
+    pub(crate) fn fits_with(
+        &self,
+        now: Millis,
+        asked: i64,
+        limit: i64,
+        endings: &[Ending],
+    ) -> Option<Millis> {
         let leaving = self.leaving(now);
         if admits(leaving.iter().map(|window| window.total).sum(), asked, limit) {
             return Some(now);
         }
         fits_at(leaving, endings, asked, limit)
+    }
+
+    /// What it shows to whom it refuses; None where `asked` fits.
+    #[inline(always)]
+    pub(crate) fn refusal(&self, kind: Kind, now: Millis, asked: i64, limit: i64) -> Option<Refusal> {
+        self.tidy(now);
+        let word = self.look();
+        if admits(self.total(word, now), asked, limit) {
+            return None;
+        }
+        // As what counts now shows it: an edit may have closed this one.
+        let current = self.newest();
+        current.look();
+        let refusal = if current.is_sliding() {
+            current.sliding().refusal(now, asked, limit)
+        } else {
+            current.fixed().refusal(now, asked, limit)
+        };
+        Some(match kind {
+            Kind::Requests => Refusal { used: refusal.used + refusal.held, held: 0, ..refusal },
+            _ => refusal,
+        })
     }
 
     pub(crate) fn read(&self, now: Millis) -> Reading {

@@ -11,11 +11,12 @@ mod trail;
 
 use std::sync::Arc;
 
-use crate::admit::{Amount, Lines, Opening, Taken, Wanted, only_shared};
+use crate::admit::{Amount, Lines, Opening, Others, Taken, Wanted};
 use crate::answer::{Answer, Beside, Denial, Exclusion, Fallbacks, Grant, ModelText, ProviderText, Reason};
 use crate::engine::Engine;
 use crate::error::{Code, Fault};
 use crate::permit::Handle;
+use crate::policy::edit::NEVER;
 use crate::policy::prices::Tariff;
 use crate::policy::{Key, Kind, Policy};
 use crate::pricing::Quote;
@@ -30,6 +31,8 @@ struct Identity<'p> {
     key: Option<&'p Arc<Key>>,
     /// The lower half of the fingerprint of the value that was presented; of a key that came by handle, of its first.
     credential: i64,
+    /// From this instant on the key, or the value, is not good any more.
+    until: Millis,
 }
 
 impl Identity<'_> {
@@ -55,8 +58,8 @@ enum Outcome {
     /// `Decision::grant` has it.
     Permit,
     Denial(Box<Denial>),
-    /// An edit has closed a counter of this policy, a limit has refused at the first look, or what refused is gone
-    /// already: decide anew.
+    /// An edit has closed a counter of this policy, what was decided before a limit refused may be another at the second
+    /// look, or what refused is gone already: decide anew.
     Outdated,
 }
 
@@ -77,12 +80,12 @@ struct Decision<'a, 'w, W> {
     request: &'a Request<'a>,
     identity: Identity<'a>,
     now: Millis,
+    world: &'w W,
     tape: &'a mut Tape<'w, W>,
     take: bool,
-    /// Whether this is the second look, on the fine clock: a limit may refuse only then.
+    /// Whether a limit has refused: from then on `now` is read from the fine clock, and a limit that still refuses does so
+    /// for good.
     looked_again: bool,
-    /// A limit has refused at the first look.
-    refused: bool,
     /// Made in its place: handed from function to function it would be copied in each.
     grant: Option<Grant>,
     /// Of a dry run: what became of each target.
@@ -142,7 +145,6 @@ impl Engine {
         self.decide_by(request, now, world, take, None, &mut InEarnest)
     }
 
-    /// A refusal by limits is looked at once more, on fresh reads and the fine clock, after overdue permits were swept.
     #[inline(always)]
     fn decide_by<W: World>(
         &self,
@@ -169,20 +171,18 @@ impl Engine {
                 request,
                 identity,
                 now,
+                world,
                 tape,
                 take,
                 looked_again,
-                refused: false,
                 grant: None,
                 trail,
             };
             match (pass.once(self, &mut decision), decision.grant.take()) {
                 (Outcome::Permit, Some(grant)) => return Answer::Permit(grant),
                 (Outcome::Denial(denial), _) => return Answer::Denial(denial),
-                _ if decision.refused => {
-                    looked_again = true;
-                    now = now.max(world.fine_now());
-                    self.sweep_all(now);
+                _ if decision.looked_again && !looked_again => {
+                    (now, looked_again) = (decision.now, true);
                 }
                 (Outcome::Outdated | Outcome::Permit, _) => policy.give_up(),
             }
@@ -197,21 +197,19 @@ impl Engine {
         now: Millis,
         world: &impl World,
     ) -> Result<Identity<'p>, Code> {
-        let mut presented = None;
+        let (mut presented, mut until) = (None, NEVER);
         let key = match request.caller {
             Caller::Nobody | Caller::Value("") => {
                 return if policy.settings.require_virtual_key {
                     Err(Code::VirtualKeyRequired)
                 } else {
-                    Ok(Identity { key: None, credential: 0 })
+                    Ok(Identity { key: None, credential: 0, until })
                 };
             }
-            Caller::Value(value) => {
-                self.find_value(policy, value, now, world).and_then(|(number, fingerprint)| {
-                    presented = Some(fingerprint);
-                    policy.keys.get(number)
-                })
-            }
+            Caller::Value(value) => self.find_value(policy, value, now, world).and_then(|known| {
+                (presented, until) = (Some(known.fingerprint), known.until);
+                policy.keys.get(known.key)
+            }),
             Caller::Handle(handle) => {
                 policy.keys.get(handle.number).filter(|key| key.serial == handle.serial)
             }
@@ -221,7 +219,7 @@ impl Engine {
             return Err(Code::VirtualKeyBlocked);
         }
         let credential = presented.map_or(key.fingerprint, |presented| presented as i64);
-        Ok(Identity { key: Some(key), credential })
+        Ok(Identity { key: Some(key), credential, until: until.min(key.expires_at) })
     }
 
     #[inline(always)]
@@ -263,7 +261,7 @@ impl Engine {
         let key = decision.identity.key.map(|key| &**key);
         self.line_up(&mut lines, decision.policy, key, None, None);
         let wanted = Wanted { asked: &asked, quote, tariff: Tariff::default() };
-        self.finish(decision, &target, None, &mut lines, &wanted, true).into_outcome()
+        self.finish(decision, &target, None, &mut lines, &wanted, Others::Nobody).into_outcome()
     }
 
     /// Access, then price, then limits.
@@ -272,7 +270,7 @@ impl Engine {
         &self,
         decision: &mut Decision<'_, '_, W>,
         target: &Target<'_>,
-        model_is_shared: bool,
+        others: Others,
     ) -> Tried {
         let policy = decision.policy;
         let key = decision.identity.key.map(|key| &**key);
@@ -283,7 +281,7 @@ impl Engine {
                 Err(reason) => return self.closed(decision, target, None, reason),
             },
         };
-        self.try_allowed(decision, target, key_id, model_is_shared)
+        self.try_allowed(decision, target, key_id, others)
     }
 
     /// Price, then limits.
@@ -293,7 +291,7 @@ impl Engine {
         decision: &mut Decision<'_, '_, W>,
         target: &Target<'_>,
         key_id: Option<Arc<str>>,
-        model_is_shared: bool,
+        others: Others,
     ) -> Tried {
         let policy = decision.policy;
         let key = decision.identity.key.map(|key| &**key);
@@ -304,7 +302,7 @@ impl Engine {
             return self.closed(decision, target, key_id, Reason::PriceUnknown);
         };
         let wanted = Wanted { asked: &decision.request.asked, quote, tariff: applies.tariff };
-        self.finish(decision, target, key_id, &mut lines, &wanted, model_is_shared)
+        self.finish(decision, target, key_id, &mut lines, &wanted, others)
     }
 
     /// Something other than a limit is in the way.
@@ -329,7 +327,7 @@ impl Engine {
         key_id: Option<Arc<str>>,
         lines: &mut Lines<'_>,
         wanted: &Wanted<'_>,
-        model_is_shared: bool,
+        others: Others,
     ) -> Tried {
         let settings = &decision.policy.settings;
         let version = decision.policy.version;
@@ -358,11 +356,10 @@ impl Engine {
             }
             Taken::Sealed => Tried::Outdated,
             Taken::TooMany => Tried::Denial(Box::new(Denial::new(Code::TooManyPermits))),
-            Taken::Refused if !decision.looked_again => {
-                decision.refused = true;
-                Tried::Outdated
-            }
             Taken::Refused => {
+                if !decision.looked_again && !self.look_again(decision) {
+                    return Tried::Outdated;
+                }
                 let _reader = self.policy.reader();
                 if !self.policy.is(version) {
                     return Tried::Outdated;
@@ -372,17 +369,27 @@ impl Engine {
                     // It met a reservation that has been undone since: there is room again.
                     return Tried::Outdated;
                 }
-                let shared = only_shared(&violations, model_is_shared);
-                let left_out = Exclusion { limits: violations, ..exclusion(target, key_id, Reason::Limits) };
+                let left_out = || exclusion(target, key_id.clone(), Reason::Limits);
                 if let Some(trail) = decision.trail {
+                    let left_out = Exclusion { limits: violations.clone(), ..left_out() };
                     trail.limited(target, &left_out, Engine::counted(lines, wanted, settings, decision.now));
                 }
-                if shared {
-                    return Tried::Denial(Box::new(Denial::by_limits(left_out.limits, fits)));
+                if others.meet(&violations) {
+                    return Tried::Denial(Box::new(Denial::by_limits(violations, fits)));
                 }
-                cannot_serve(left_out, fits)
+                cannot_serve(Exclusion { limits: violations, ..left_out() }, fits)
             }
         }
+    }
+    /// A refusal is looked at once more, on fresh reads and the fine clock, after overdue permits were swept. False where
+    /// the decision is to be made anew for that: by then the key may be none any more, and a rule may read how full the
+    /// limits are.
+    #[cold]
+    fn look_again<W: World>(&self, decision: &mut Decision<'_, '_, W>) -> bool {
+        decision.looked_again = true;
+        decision.now = decision.now.max(decision.world.fine_now());
+        self.sweep_all(decision.now);
+        decision.policy.rules.is_none() && decision.now < decision.identity.until
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::refusal::{LeftOut, denial_by};
 use super::{Decision, Incoming, Outcome, Tried};
+use crate::admit::Others;
 use crate::answer::{Exclusion, ModelText, Reason};
 use crate::engine::Engine;
 use crate::policy::{Key, ProviderConfig};
@@ -13,8 +14,8 @@ use crate::routing::target::{Drawing, Target, closed_to, fallback, ranked};
 pub(super) struct Choice<'a> {
     pub(super) model: &'a str,
     pub(super) text: ModelText,
-    /// Whether whoever else could be tried is for the same model.
-    pub(super) model_is_shared: bool,
+    /// Who else could be tried.
+    pub(super) others: Others,
     /// Whether configs of weight 0, which are never drawn, stand by: for nobody who brings fallbacks along.
     pub(super) stand_by: bool,
 }
@@ -46,7 +47,8 @@ impl Engine {
             after: 0,
         };
         let own = decision.request.fallbacks.unwrap_or(&[]);
-        match self.try_target(decision, &target, own.is_empty()) {
+        let others = if own.is_empty() { Others::Nobody } else { Others::AnyModel };
+        match self.try_target(decision, &target, others) {
             Tried::CannotServe(found) if !own.is_empty() => {
                 let mut left_out = LeftOut::default();
                 left_out.add(*found);
@@ -68,7 +70,7 @@ impl Engine {
         let choice = Choice {
             model,
             text: ModelText::Requested(0),
-            model_is_shared: own.is_none_or(<[&str]>::is_empty),
+            others: if own.is_none_or(<[&str]>::is_empty) { Others::SameModel } else { Others::AnyModel },
             stand_by: own.is_none(),
         };
         let mut left_out = LeftOut::default();
@@ -92,7 +94,7 @@ impl Engine {
         left_out: &mut LeftOut,
     ) -> Option<Outcome> {
         let policy = decision.policy;
-        let Choice { model, text, model_is_shared, stand_by } = choice;
+        let Choice { model, text, others, stand_by } = choice;
         let target = |place: usize| {
             let provider = key.configs[place].provider;
             Target {
@@ -106,7 +108,7 @@ impl Engine {
         };
         let mut drawing = Drawing::new(key, closed_to(key, model));
         while let Some(place) = drawing.next(decision.request.sticky, decision.tape) {
-            match self.try_target(decision, &target(place), model_is_shared) {
+            match self.try_target(decision, &target(place), others) {
                 Tried::CannotServe(found) => left_out.add(*found),
                 other => return Some(other.into_outcome()),
             }
@@ -118,7 +120,7 @@ impl Engine {
                     continue;
                 }
                 let place = key.configs.iter().position(|config| config.id == standby.id);
-                match self.try_target(decision, &target(place.unwrap_or(0)), model_is_shared) {
+                match self.try_target(decision, &target(place.unwrap_or(0)), others) {
                     Tried::CannotServe(found) => left_out.add(*found),
                     other => return Some(other.into_outcome()),
                 }
@@ -146,7 +148,7 @@ impl Engine {
     ) -> Outcome {
         for index in 0..decision.request.fallbacks.map_or(0, <[&str]>::len) {
             let target = fallback(decision.policy, decision.request, index, from);
-            match self.try_target(decision, &target, false) {
+            match self.try_target(decision, &target, Others::AnyModel) {
                 Tried::CannotServe(found) => left_out.add(*found),
                 other => return other.into_outcome().with_excluded(left_out.excluded),
             }

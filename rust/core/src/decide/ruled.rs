@@ -8,6 +8,7 @@ use super::facts::RequestFacts;
 use super::order::Choice;
 use super::refusal::{LeftOut, denial_by};
 use super::{Decision, Incoming, Outcome, Tried};
+use crate::admit::Others;
 use crate::answer::{Fallbacks, ModelText, Ruling};
 use crate::engine::Engine;
 use crate::request::World;
@@ -71,7 +72,7 @@ impl Engine {
             };
             let provider = decision.provider(name);
             let target = Target { provider, name, model, text, config: None, after: 0 };
-            match self.try_target(decision, &target, false) {
+            match self.try_target(decision, &target, Others::AnyModel) {
                 Tried::CannotServe(found) => left_out.add(*found),
                 other => {
                     decision.rule(rule.of_fallback(place), incoming);
@@ -96,20 +97,20 @@ impl Engine {
             Some(model) => (&**model, ModelText::Ruled),
             None => (incoming.model, ModelText::Requested(incoming.from)),
         };
-        let model_is_shared = rule.has_one_model();
+        let others = if rule.has_one_model() { Others::SameModel } else { Others::AnyModel };
         let name = row.provider.as_deref().unwrap_or(incoming.provider);
         if let (Some(key), "") = (decision.identity.key, name) {
             let stand_by = rule.row().fallbacks.is_empty() && decision.request.fallbacks.is_none();
-            return self.choose(decision, key, Choice { model, text, model_is_shared, stand_by }, left_out);
+            return self.choose(decision, key, Choice { model, text, others, stand_by }, left_out);
         }
         let provider = decision.provider(name);
         let target = Target { provider, name, model, text, config: None, after: 0 };
         let tried = match &row.key_id {
-            None => self.try_target(decision, &target, model_is_shared),
+            None => self.try_target(decision, &target, others),
             Some(id) => {
                 let key = decision.identity.key.map(|key| &**key);
                 match pinned(decision.policy, key, &target, decision.request.asked.batch, id) {
-                    Ok(key_id) => self.try_allowed(decision, &target, key_id, model_is_shared),
+                    Ok(key_id) => self.try_allowed(decision, &target, key_id, others),
                     Err(reason) => self.closed(decision, &target, Some(Arc::from(&**id)), reason),
                 }
             }

@@ -1,5 +1,7 @@
 //! Settle, update, release, expire.
 
+use core::cell::LazyCell;
+
 use super::body::Charged;
 use super::charge::charge;
 use super::record::Record;
@@ -208,7 +210,7 @@ impl Engine {
                     asked: 0,
                     reset_at: reading.reset,
                     wait_ms: counter
-                        .fits_at(now, 0, name.limit, &[])
+                        .fits_at(now, 0, name.limit)
                         .map(|at| at.get().saturating_sub(now.get()).max(0)),
                     name,
                 });
@@ -276,7 +278,8 @@ impl Engine {
     /// last call, there is one word of each ring to read, so a flood of refusals pays for nothing twice.
     #[cold]
     pub(crate) fn sweep_all(&self, now: Millis) {
-        let policy = self.policy.load();
+        // Seldom is anything overdue, and who asks has a policy in hand already.
+        let policy = LazyCell::new(|| self.policy.load());
         self.permits.overdue(now, usize::MAX, |mut held| self.expire(&mut held, &policy, now));
     }
 

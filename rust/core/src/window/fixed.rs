@@ -11,8 +11,8 @@
 
 use super::wait::Leaving;
 use super::{
-    Met, Reading, SEALED, ShapeWords, Take, UNSEEDED, admits, amount_of, count_of, counted, epoch_of,
-    flags_of, moved, pack,
+    Met, Reading, Refusal, SEALED, ShapeWords, Take, UNSEEDED, admits, amount_of, count_of, counted,
+    epoch_of, flags_of, moved, pack,
 };
 use crate::period::Epoch;
 use crate::sync::Word;
@@ -204,13 +204,40 @@ impl Fixed<'_> {
         }
     }
 
-    pub(crate) fn read(&self, now: Millis) -> Reading {
+    /// The window that counts at `now`, what is used in it and what is held.
+    #[inline(always)]
+    fn shown(&self, now: Millis) -> (Epoch, i64, i64) {
         let used = self.used.load();
         let word = self.word.load();
         let (epoch, total) = current(word, self.shape, now);
         let used = if epoch_of(used) == epoch { amount_of(used).min(total) } else { 0 };
+        (epoch, used, total - used)
+    }
+
+    pub(crate) fn read(&self, now: Millis) -> Reading {
+        let (epoch, used, held) = self.shown(now);
         let lattice = self.shape.lattice();
-        Reading { used, held: total - used, start: lattice.start(epoch), reset: lattice.end(epoch) }
+        Reading { used, held, start: lattice.start(epoch), reset: lattice.end(epoch) }
+    }
+
+    /// What is shown to whom it refuses. (Not a whole [`Reading`]: where a period of the calendar starts is worked out by
+    /// divisions.) The wait is that of a later look at the word: what a reservation had filled that has been undone since
+    /// has room at once.
+    #[inline(always)]
+    pub(crate) fn refusal(&self, now: Millis, asked: i64, limit: i64) -> Refusal {
+        let (epoch, used, held) = self.shown(now);
+        let reset = self.shape.lattice().end(epoch);
+        Refusal { used, held, reset, fits_at: self.fits_at(now, asked, limit) }
+    }
+
+    /// The first instant at which `asked` fits if nothing else comes; None where it never does.
+    #[inline(always)]
+    pub(crate) fn fits_at(&self, now: Millis, asked: i64, limit: i64) -> Option<Millis> {
+        let (epoch, total) = current(self.word.load(), self.shape, now);
+        if admits(total, asked, limit) {
+            return Some(now);
+        }
+        admits(0, asked, limit).then(|| self.shape.lattice().end(epoch))
     }
 
     /// What counts at `now`.

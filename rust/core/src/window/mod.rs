@@ -36,6 +36,17 @@ impl Reading {
     }
 }
 
+/// What a counter shows to whom it refuses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) used: i64,
+    pub(crate) held: i64,
+    /// When what is counted now will all be gone.
+    pub(crate) reset: Millis,
+    /// When what was asked fits if nothing else comes; None where it never does.
+    pub(crate) fits_at: Option<Millis>,
+}
+
 /// The rule of every counter: nothing beyond the limit, and nothing at all once it is reached.
 ///
 /// ```

@@ -20,8 +20,8 @@ pub(crate) use super::ring::{SLOT_MAX, check_limit};
 
 use super::fixed::seal_word;
 use super::ring::{EMPTY, Slot, State, TAG_MASK, moved};
-use super::wait::{self, Leaving};
-use super::{Met, Reading, SEALED, Take, admits, amount_of, epoch_of, flags_of, pack};
+use super::wait::Leaving;
+use super::{Met, Reading, Refusal, SEALED, Take, admits, amount_of, epoch_of, flags_of, pack};
 use crate::period::Epoch;
 use crate::sync::Word;
 use crate::units::Millis;
@@ -260,7 +260,7 @@ impl Sliding<'_> {
     }
 
     /// (used, held) of every slot that counts at `now`, oldest first, with its sub-window.
-    fn live_slots(&self, now: Millis) -> impl Iterator<Item = (i64, Slot)> + '_ {
+    fn live_slots(&self, now: Millis) -> impl DoubleEndedIterator<Item = (i64, Slot)> + '_ {
         let newest = epoch_of(self.head.load()).get();
         let index = self.ring.index(newest, now).max(newest);
         ((index - self.ring.live + 1)..=index).filter_map(move |q| {
@@ -348,8 +348,24 @@ impl Sliding<'_> {
 
     /// The first instant at which `asked` fits if nothing else comes; None where it never does.
     pub(crate) fn fits_at(&self, now: Millis, asked: i64, limit: i64) -> Option<Millis> {
-        let fits = admits(self.live_total(now), asked, limit);
-        if fits { Some(now) } else { wait::fits_at(self.leaving(now), &[], asked, limit) }
+        if !admits(0, asked, limit) {
+            return None;
+        }
+        // From the newest on: there is room as soon as the first has left beside which there is none.
+        let mut newer = 0;
+        for (q, slot) in self.live_slots(now).rev() {
+            newer += slot.total;
+            if !admits(newer, asked, limit) {
+                return Some(self.ring.leaves(q));
+            }
+        }
+        Some(now)
+    }
+
+    /// What is shown to whom it refuses.
+    pub(crate) fn refusal(&self, now: Millis, asked: i64, limit: i64) -> Refusal {
+        let Reading { used, held, reset, .. } = self.read(now);
+        Refusal { used, held, reset, fits_at: self.fits_at(now, asked, limit) }
     }
 
     /// What counts at `now`, by sub-windows.

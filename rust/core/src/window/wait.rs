@@ -1,4 +1,4 @@
-//! When a refused amount fits, if nothing else comes.
+//! When a refused amount fits, if nothing else comes, and open permits give back what they hold.
 
 use super::admits;
 use crate::period::Epoch;
