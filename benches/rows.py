@@ -120,8 +120,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
     **counted("full_handle", "a pair, 21 counters, by handle", 9_415),
     **counted("price_all", "price of a call, a card of 42 fields", 200),
     **counted("typical_priced", "a pair, 7 counters, by handle and prices", 6_000),
-    **counted("denial_typical", "denial that lists 7 limits", 11_400),
-    **counted("denial_full", "denial that lists 21 limits", 25_200),
+    **counted("denial_typical", "denial that lists 7 limits", 4_120),
+    **counted("denial_full", "denial that lists 21 limits", 8_120),
     "python:checks": (
         Row("py_keyed_limiter", f"Python: KeyedLimiter.take by string / {D}", 1.5, 1.2),
         Row("py_fixed_window", f"Python: FixedWindow.take / {D}", 0.95, 0.8),
