@@ -92,10 +92,13 @@ struct Cell {
 struct Meta {
     /// What the limits are called now: for those who know a permit's counters and not its policy.
     names: OsMutex<[Option<Arc<LimitName>>; BLOCK]>,
-    rings: OnceLock<Box<[OnceLock<Box<[Word; RING_SLOTS]>>; BLOCK]>>,
+    rings: OnceLock<Box<[Slots; BLOCK]>>,
     /// Most counters never succeed another, and are never succeeded.
     edits: OnceLock<Box<[Edits; BLOCK]>>,
 }
+
+/// The sub-windows of a sliding counter.
+type Slots = OnceLock<Box<[Word; RING_SLOTS]>>;
 
 /// How a counter stands to the one before it and the one after it.
 #[derive(Debug, Default)]
