@@ -28,6 +28,8 @@ use crate::json::{self, Json};
 
 /// Members of most calls, or more.
 const LIKELY_MEMBERS: usize = 8;
+/// Members of a plain call: each is compared with all before it, and a body has room for a hundred thousand.
+const MEMBERS_MOST: usize = 48;
 /// Brackets in a value that is handed on; how deep it may be is Python's to say.
 const BRACKETS_MOST: usize = 32;
 /// The longest number that is money here. Longer ones may be out of range, which is Python's to say.
@@ -97,6 +99,9 @@ impl<'a> Call<'a> {
     /// The call, where it is a plain one.
     fn plain(&self, core: &Core) -> Option<Plain<'a>> {
         let members = &self.0;
+        if members.len() > MEMBERS_MOST {
+            return None;
+        }
         let repeats = |(place, (name, _)): (usize, &Member<'a>)| {
             members[..place].iter().any(|(before, _)| before == name)
         };
