@@ -3,7 +3,7 @@
 use limen_core::answer::Answer;
 use limen_core::request::Caller;
 use limen_core::units::Millis;
-use limen_core::window::single::FixedWindow;
+use limen_core::window::single::{FixedWindow, SlidingWindow};
 
 use crate::denial::brimful;
 use crate::keyed::{Answer as Took, Keys, Shape};
@@ -11,12 +11,15 @@ use crate::policy::{Call, handles, now, roomy};
 use crate::workloads::{Levels, Workloads};
 use crate::{edits, priced, prices};
 
-/// `count NAME TIMES`, NAME being `check_string`, `check_handle`, `denial_typical`, `denial_full`, `price_all`,
-/// `typical_priced`, `edit_few`, `edit_many`, or a pair's: `typical` or `full`, `string` or `handle`, joined by `_`.
+/// `count NAME TIMES`, NAME being `check_string`, `check_handle`, `sliding_take`, `sliding_turn`, `denial_typical`,
+/// `denial_full`, `price_all`, `typical_priced`, `edit_few`, `edit_many`, or a pair's: `typical` or `full`, `string` or
+/// `handle`, joined by `_`.
 pub(crate) fn run(workloads: &Workloads, name: &str, times: usize) {
     match name.split_once('_').expect("two words") {
         ("check", "string") => checks_by_string(workloads, times),
         ("check", _) => checks_by_handle(workloads, times),
+        ("sliding", "take") => sliding(workloads, times, 0),
+        ("sliding", _) => sliding(workloads, times, 1),
         ("typical", "priced") => priced::count(workloads, times),
         ("price", _) => prices::count(workloads, times),
         ("edit", "few") => edits::count(workloads, workloads.keys.few, times),
@@ -47,6 +50,16 @@ fn checks_by_handle(workloads: &Workloads, times: usize) {
     let window = FixedWindow::new(workloads.sliding.limit, workloads.sliding.per_ms, Millis::new(0));
     for _ in 0..times {
         assert!(window.take(1, now()));
+    }
+}
+
+/// Takes of a sliding window, each so many sub-windows after the one before.
+fn sliding(workloads: &Workloads, times: usize, turns: i64) {
+    let about = &workloads.sliding;
+    let window = SlidingWindow::new(about.limit, about.per_ms, about.buckets).expect("a small limit");
+    let step = turns * about.per_ms / about.buckets;
+    for take in 0..times as i64 {
+        assert!(window.take(1, Millis::new(1 + take * step)));
     }
 }
 

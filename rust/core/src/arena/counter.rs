@@ -33,7 +33,7 @@ impl<'a> Counter<'a> {
 
     pub(super) fn sliding(&self) -> Sliding<'a> {
         let ring = self.cell.shape.ring();
-        Sliding { head: &self.cell.word, slots: &self.arena.ring(self.number)[..ring.slots()], ring }
+        Sliding { head: &self.cell.word, slots: self.arena.ring(self.number), ring }
     }
 
     pub(crate) fn shape(&self) -> Shape {

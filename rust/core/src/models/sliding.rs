@@ -91,6 +91,22 @@ fn a_turn_lets_no_more_than_the_limit_into_any_window() {
 }
 
 #[test]
+fn a_take_that_turns_the_window_lets_no_more_than_the_limit_into_any() {
+    check(3, || {
+        let words = Words::new();
+        let callers = vec![
+            thread(&words, |words| words.take(SECOND, 1, 2)),
+            thread(&words, |words| words.take(SECOND, 1, 2)),
+            // There is room beside what is about to leave: the head turns and counts in one step.
+            thread(&words, |words| words.take(THIRD, 1, 2)),
+        ];
+        let taken = with_the_first(all(callers));
+        within(2, &taken);
+        words.agrees(&taken, THIRD);
+    });
+}
+
+#[test]
 fn a_reader_that_turns_the_window_opens_no_room_in_the_old_one() {
     check(3, || {
         let words = Words::new();

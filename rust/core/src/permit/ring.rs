@@ -397,6 +397,10 @@ pub(super) fn grant(budget: &AtomicI64) -> u32 {
     let mut left = budget.load(Ordering::Relaxed);
     loop {
         let granted = left.clamp(0, i64::from(FIRST_CHUNK));
+        if granted == 0 {
+            // Nothing is written: at the bound every thread asks at every permit, and would take the word from the others.
+            return 0;
+        }
         match budget.compare_exchange(left, left - granted, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => return granted as u32,
             Err(found) => left = found,

@@ -75,16 +75,10 @@ impl Ring {
         Millis::new((index + self.live).saturating_mul(self.sub_ms))
     }
 
-    /// How many slots the ring has: at least one for each sub-window that counts, and a power of two, so that none is
+    /// How many slots the ring needs: at least one for each sub-window that counts, and a power of two, so that none is
     /// found by a division.
-    #[inline(always)]
-    pub(crate) fn slots(&self) -> usize {
+    pub(super) fn slots(&self) -> usize {
         (self.live as usize).next_power_of_two()
-    }
-
-    #[inline(always)]
-    pub(super) fn place(&self, index: i64) -> usize {
-        index as usize & (self.slots() - 1)
     }
 }
 
@@ -121,19 +115,32 @@ pub(super) struct Slot {
 pub(super) const EMPTY: Slot = Slot { tag: 0, total: 0, used: 0, state: State::Empty };
 
 impl Slot {
+    /// Whether a word is that of an open slot of the sub-window of this tag.
     #[inline(always)]
-    pub(super) fn unpack(word: u128) -> Slot {
+    pub(super) fn is_open(word: u128, tag: u64) -> bool {
+        word as u64 & 3 == State::Open as u64 && (word >> 94) as u64 == tag
+    }
+
+    /// Of a word that is known to be an open slot's.
+    #[inline(always)]
+    pub(super) fn unpack_open(word: u128) -> Slot {
         Slot {
             tag: (word >> 94) as u64 & TAG_MASK,
             total: (word >> 48) as i64 & SLOT_MAX,
             used: (word >> 2) as i64 & SLOT_MAX,
-            state: match word & 3 {
-                0 => State::Open,
-                1 => State::Closed,
-                2 => State::Empty,
-                _ => State::Sealed,
-            },
+            state: State::Open,
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn unpack(word: u128) -> Slot {
+        let state = match word & 3 {
+            0 => State::Open,
+            1 => State::Closed,
+            2 => State::Empty,
+            _ => State::Sealed,
+        };
+        Slot { state, ..Slot::unpack_open(word) }
     }
 
     #[inline(always)]

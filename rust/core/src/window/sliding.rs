@@ -35,7 +35,14 @@ pub(crate) struct Sliding<'a> {
 }
 
 impl Sliding<'_> {
+    /// The slot of a sub-window: that of its number modulo the number of slots, a power of two.
+    #[inline(always)]
+    fn slot(&self, index: i64) -> &Word {
+        &self.slots[index as usize & (self.slots.len() - 1)]
+    }
+
     /// Take `asked` if it fits; second, what could not be taken out of a head that an edit had closed meanwhile.
+    #[inline]
     pub(crate) fn take(&self, mut seen: u128, now: Millis, asked: i64, limit: i64) -> (Take, i64) {
         let mut owed = 0;
         loop {
@@ -44,35 +51,40 @@ impl Sliding<'_> {
             }
             let newest = epoch_of(seen).get();
             let index = self.ring.index(newest, now).max(newest);
-            if index > newest {
-                // A refusal moves nothing: what no slot leaves room for is refused before the head turns. The head counts
-                // at least what the slots do, so where it has room they need not be asked.
-                if !admits(amount_of(seen), asked, limit) && !admits(self.live_total(now), asked, limit) {
+            let total = amount_of(seen);
+            if !admits(total, asked, limit) {
+                let (may_fit, left) = self.make_room(seen, index, now, asked, limit);
+                owed += left;
+                if !may_fit {
                     return (Take::Refused, owed);
                 }
-                owed += self.turn(seen, index).unwrap_or(0);
                 seen = self.head.load();
                 continue;
             }
-            let total = amount_of(seen);
-            if !admits(total, asked, limit) {
-                let (freed, left) = self.close_left(index);
-                owed += left;
-                if freed {
-                    seen = self.head.load();
-                    continue;
-                }
-                return (Take::Refused, owed);
-            }
+            // Where there is room beside what is about to leave, the head turns and counts in one step.
             let epoch = Epoch::from_raw(index);
             match self.head.cas(seen, pack(epoch, 0, total + asked)) {
                 Ok(_) => {
+                    if index > newest {
+                        owed += self.close_leaving(newest, index);
+                    }
                     owed += self.add_to_slot(index, asked);
                     return (Take::Taken(epoch), owed);
                 }
                 Err(found) => seen = found,
             }
         }
+    }
+
+    /// Let leave what a full head still counts. Whether `asked` may fit then, and what could not be taken out of a sealed
+    /// head. A refusal moves nothing: what no slot leaves room for is refused before the head turns.
+    #[cold]
+    fn make_room(&self, seen: u128, index: i64, now: Millis, asked: i64, limit: i64) -> (bool, i64) {
+        if index == epoch_of(seen).get() {
+            return self.close_left(index);
+        }
+        let fits = admits(self.live_total(now), asked, limit);
+        (fits, if fits { self.turn(seen, index).unwrap_or(0) } else { 0 })
     }
 
     /// Move the head to a newer sub-window, then close what left. What could not be taken out of a sealed head; None
@@ -97,8 +109,8 @@ impl Sliding<'_> {
         if index - newest >= self.ring.live {
             return self.close_left(index).1;
         }
-        let leaving = newest - self.ring.live + 1..=index - self.ring.live;
-        leaving.map(|q| self.close(&self.slots[self.ring.place(q)], index).1).sum()
+        let leaving = newest - self.ring.live + 1..index - self.ring.live + 1;
+        leaving.map(|q| self.close(self.slot(q), index).1).sum()
     }
 
     /// Close every slot whose sub-window has left when the newest is `index`. Whether anything was freed, and what
@@ -154,6 +166,7 @@ impl Sliding<'_> {
 
     /// What is owed for an amount whose slot is closed: it leaves the head, unless a seal carried it away while its
     /// sub-window still counted.
+    #[cold]
     fn too_late(&self, index: i64, amount: i64) -> i64 {
         let head = self.head.load();
         if flags_of(head) & SEALED != 0 && epoch_of(head).get() - index < self.ring.live {
@@ -166,28 +179,26 @@ impl Sliding<'_> {
     /// the head as well. What a sealed head could not give is returned.
     #[inline(always)]
     fn add_to_slot(&self, index: i64, amount: i64) -> i64 {
-        let word = &self.slots[self.ring.place(index)];
+        let word = self.slot(index);
         let tag = index as u64 & TAG_MASK;
         let mut seen = word.load();
         loop {
-            let slot = Slot::unpack(seen);
-            if slot.state == State::Sealed {
-                return self.too_late(index, amount);
-            }
-            let (next, leaving) = if slot.state == State::Empty {
-                (Slot::open(index, amount, 0), 0)
-            } else if slot.tag == tag {
-                if slot.state == State::Closed {
-                    return self.too_late(index, amount);
-                }
+            let (next, leaving) = if Slot::is_open(seen, tag) {
+                let slot = Slot::unpack_open(seen);
                 let total = (slot.total + amount).min(SLOT_MAX);
                 // What a full slot cannot remember the head must not count: it would never leave.
                 (Slot { total, ..slot }, amount - (total - slot.total))
-            } else if (tag.wrapping_sub(slot.tag) & TAG_MASK) <= TAG_MASK / 2 {
-                // An older sub-window's slot: whoever replaces it takes its content out of the head.
-                (Slot::open(index, amount, 0), if slot.state == State::Open { slot.total } else { 0 })
             } else {
-                return self.too_late(index, amount);
+                let slot = Slot::unpack(seen);
+                let is_older = (tag.wrapping_sub(slot.tag) & TAG_MASK) <= TAG_MASK / 2;
+                let leaving = match slot.state {
+                    State::Empty => 0,
+                    // An older sub-window's slot: whoever replaces it takes its content out of the head.
+                    State::Open if is_older => slot.total,
+                    State::Closed if is_older && slot.tag != tag => 0,
+                    _ => return self.too_late(index, amount),
+                };
+                (Slot::open(index, amount, 0), leaving)
             };
             match word.cas(seen, next.pack()) {
                 Ok(_) => return self.lower_head(leaving),
@@ -213,7 +224,7 @@ impl Sliding<'_> {
             return (Met::Sealed { epoch, total: whole, used }, 0);
         }
         let raised = total.max(0);
-        let word = &self.slots[self.ring.place(index)];
+        let word = self.slot(index);
         let tag = index as u64 & TAG_MASK;
         let mut seen = word.load();
         loop {
@@ -264,7 +275,7 @@ impl Sliding<'_> {
         let newest = epoch_of(self.head.load()).get();
         let index = self.ring.index(newest, now).max(newest);
         ((index - self.ring.live + 1)..=index).filter_map(move |q| {
-            let slot = Slot::unpack(self.slots[self.ring.place(q)].load());
+            let slot = Slot::unpack(self.slot(q).load());
             (slot.tag == q as u64 & TAG_MASK && slot.state == State::Open).then_some((q, slot))
         })
     }
@@ -273,7 +284,7 @@ impl Sliding<'_> {
     pub(crate) fn standing(&self) -> (Epoch, Vec<(Epoch, i64, i64)>) {
         let newest = epoch_of(self.head.load());
         let live = (newest.get() - self.ring.live + 1..=newest.get()).filter_map(|q| {
-            let slot = Slot::unpack(self.slots[self.ring.place(q)].load());
+            let slot = Slot::unpack(self.slot(q).load());
             // One that is empty may still be corrected.
             let counts = slot.tag == q as u64 & TAG_MASK && slot.state == State::Open;
             counts.then(|| (Epoch::from_raw(q), slot.total, slot.used))
@@ -287,7 +298,7 @@ impl Sliding<'_> {
         for &(epoch, total, used) in pieces {
             let total = total.min(SLOT_MAX);
             let slot = Slot::open(epoch.get(), total, used.min(total));
-            self.slots[self.ring.place(epoch.get())].store(slot.pack());
+            self.slot(epoch.get()).store(slot.pack());
             sum = sum.saturating_add(total);
         }
         self.head.store(pack(newest, 0, sum));
@@ -309,7 +320,7 @@ impl Sliding<'_> {
             if epoch_of(self.head.load()).get() - index >= self.ring.live {
                 continue;
             }
-            let slot = Slot::unpack(self.slots[self.ring.place(index)].load());
+            let slot = Slot::unpack(self.slot(index).load());
             let there = slot.tag == index as u64 & TAG_MASK && slot.state == State::Open;
             let used = if holds { slot.used } else { slot.total };
             let missing = taken.min(SLOT_MAX) - if there { used } else { 0 };
@@ -459,7 +470,7 @@ impl Sliding<'_> {
     /// True for the one that did.
     pub(crate) fn seed(&self, epoch: Epoch, total: Option<i64>, used: Option<i64>) -> bool {
         let index = epoch.get();
-        let word = &self.slots[self.ring.place(index)];
+        let word = self.slot(index);
         let fitting = |count: Option<i64>| count.map_or(SLOT_MAX, |count| count.min(SLOT_MAX));
         let total = fitting(total);
         let _ = word.cas(EMPTY.pack(), Slot::open(index, total, fitting(used).min(total)).pack());
