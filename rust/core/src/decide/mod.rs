@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod facts;
+mod identity;
 mod once;
 mod order;
 mod price;
@@ -16,32 +17,15 @@ use crate::answer::{Answer, Beside, Denial, Exclusion, Fallbacks, Grant, ModelTe
 use crate::engine::Engine;
 use crate::error::{Code, Fault};
 use crate::permit::Handle;
-use crate::policy::edit::NEVER;
 use crate::policy::prices::Tariff;
-use crate::policy::{Key, Kind, Policy};
+use crate::policy::{Kind, Policy};
 use crate::pricing::Quote;
-use crate::request::{Asked, Caller, Request, World};
+use crate::request::{Asked, Request, World};
 use crate::routing::target::{Tape, Target, access, others, stated};
 use crate::units::Millis;
+use identity::Identity;
 use refusal::{LeftOut, denial_by, exclusion};
 use trail::Trail;
-
-/// Who was found to be calling.
-struct Identity<'p> {
-    key: Option<&'p Arc<Key>>,
-    /// The lower half of the fingerprint of the value that was presented; of a key that came by handle, of its first.
-    credential: i64,
-    /// From this instant on the key, or the value, is not good any more.
-    until: Millis,
-}
-
-impl Identity<'_> {
-    /// What a permit keeps of it: see `Engine::may_act`.
-    #[inline(always)]
-    fn credential(&self) -> [i64; 2] {
-        [self.key.map_or(0, |key| key.serial as i64), self.credential]
-    }
-}
 
 /// Where a request says that it wants to go.
 #[derive(Clone, Copy)]
@@ -187,39 +171,6 @@ impl Engine {
                 (Outcome::Outdated | Outcome::Permit, _) => policy.give_up(),
             }
         }
-    }
-
-    #[inline(always)]
-    fn identify<'p>(
-        &self,
-        policy: &'p Policy,
-        request: &Request<'_>,
-        now: Millis,
-        world: &impl World,
-    ) -> Result<Identity<'p>, Code> {
-        let (mut presented, mut until) = (None, NEVER);
-        let key = match request.caller {
-            Caller::Nobody | Caller::Value("") => {
-                return if policy.settings.require_virtual_key {
-                    Err(Code::VirtualKeyRequired)
-                } else {
-                    Ok(Identity { key: None, credential: 0, until })
-                };
-            }
-            Caller::Value(value) => self.find_value(policy, value, now, world).and_then(|known| {
-                (presented, until) = (Some(known.fingerprint), known.until);
-                policy.keys.get(known.key)
-            }),
-            Caller::Handle(handle) => {
-                policy.keys.get(handle.number).filter(|key| key.serial == handle.serial)
-            }
-        };
-        let key = key.ok_or(Code::VirtualKeyNotFound)?;
-        if !key.active || now >= key.expires_at {
-            return Err(Code::VirtualKeyBlocked);
-        }
-        let credential = presented.map_or(key.fingerprint, |presented| presented as i64);
-        Ok(Identity { key: Some(key), credential, until: until.min(key.expires_at) })
     }
 
     #[inline(always)]
