@@ -37,7 +37,7 @@ def explain(
     db: Path | None,
     as_json: bool,
 ) -> None:
-    """Say what a call of MODEL would cost, and why; and what would become of it.
+    """Say what a call of MODEL would cost, where it would go, and why.
 
     WORDS say what it uses, as in `prompt_tokens=812 completion_tokens=233 batch=true`. Of the price: the row
     of the catalogue, the override that applies and what it won over, the tier, each line. Of the decision:
