@@ -144,7 +144,7 @@ def masked(reply: Reply) -> tuple[int, bytes]:
 @settings(max_examples=300)
 @given(BATCHES)
 @example('{"calls":[{"op":"admit","virtual_key":"<key>","model":"m","provider":"p"}]}')
-# As many members as a body has room for: to compare each with all others would take the better part of a minute.
+# As many members as a body has room for: each compared with all others would be the better part of a minute.
 @example('{"calls":[{"op":"admit",' + ",".join(f'"{name:x}":1' for name in range(100_000)) + "}]}")
 def test_a_batch_is_answered_alike_whoever_reads_its_calls(text: str) -> None:
     told = []

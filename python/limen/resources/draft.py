@@ -187,7 +187,8 @@ class Draft:
             except BaseException:
                 book.keeper.commit(inverse, change)
                 raise
-            # The rows are still there: in their gaps would lie, page by page, a little of what stays (see `_anew`).
+            # The rows are still there: in their gaps would lie, page by page, a little of what stays
+            # (see `_anew`).
             names = {step.id: _anew(step.id) for step in steps if step.old is None}
             for step in steps:
                 self._keep(step, names.get(step.id, step.id))
